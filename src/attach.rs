@@ -1,0 +1,176 @@
+//! From a `Config` to a socket that is bound and connecting.
+
+use std::time::Duration;
+
+use zmq_sys as sys;
+
+use crate::{
+    config::Config,
+    context::{Context, Failure, Socket, SocketKind},
+    control::{Control, Listener},
+    endpoint::{Endpoint, Role, Transport},
+    error::{OpenError, OpenErrorKind},
+};
+#[cfg(unix)]
+use crate::ipc::{self, SocketFile};
+
+/// Everything that a worker takes along.
+///
+/// Fields drop in this order: the socket files go while their listeners still
+/// hold the inodes, then the sockets, and last the context that they are on.
+pub(crate) struct Attached {
+    #[cfg(unix)]
+    files: Vec<SocketFile>,
+    pub(crate) socket: Socket,
+    pub(crate) listener: Listener,
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+impl Attached {
+    pub(crate) fn open(
+        kind: SocketKind,
+        config: &Config,
+    ) -> Result<(Self, std::sync::Arc<Control>), OpenError> {
+        let endpoints = config.checked()?;
+        let name = config.queue_name();
+        let out_of = |failure: Failure| OpenError::from_failure(&name, failure);
+
+        let context = match &config.context {
+            Some(context) => context.clone(),
+            None => Context::new()?,
+        };
+        let socket = context.socket(kind).map_err(out_of)?;
+        let (control, listener) = Control::pair(&context).map_err(out_of)?;
+        configure(&socket, config, &endpoints)?;
+        let mut attached = Self {
+            #[cfg(unix)]
+            files: Vec::new(),
+            socket,
+            listener,
+            endpoints: Vec::with_capacity(endpoints.len()),
+        };
+        for endpoint in endpoints {
+            let resolved = match endpoint.role() {
+                Role::Bind => attached.bind(&endpoint, config)?,
+                Role::Connect => attached.connect(&endpoint)?,
+            };
+            log::info!("{name}: {} {resolved}", match endpoint.role() {
+                Role::Bind => "listening at",
+                Role::Connect => "calling",
+            });
+            attached.endpoints.push(resolved);
+        }
+        Ok((attached, control))
+    }
+
+    fn bind(&mut self, endpoint: &Endpoint, config: &Config) -> Result<Endpoint, OpenError> {
+        let mut text = endpoint.to_string();
+        let fail = |text: &str, failure| OpenError::from_failure(text, failure);
+        #[cfg(unix)]
+        if endpoint.transport() == Transport::Ipc && !endpoint.is_abstract() {
+            use std::os::fd::{AsRawFd, IntoRawFd};
+
+            if endpoint.address() == "*" {
+                text = format!("ipc://{}", ipc::any_path());
+            }
+            let path = &text["ipc://".len()..];
+            let (fd, file) = ipc::listen(&text, path, config.mode)?;
+            self.files.push(file);
+            let set = |fd| self.socket.set_int(sys::ZMQ_USE_FD, fd);
+            set(fd.as_raw_fd()).map_err(|f| fail(&text, f))?;
+            let bound = self.socket.bind(&text);
+            if bound.is_ok() {
+                // libzmq closes it from here on.
+                let _ = fd.into_raw_fd();
+            }
+            set(-1).map_err(|f| fail(&text, f))?;
+            bound.map_err(|f| fail(&text, f))?;
+            return Ok(endpoint.resolved(&text));
+        }
+        let _ = config;
+        if endpoint.transport() == Transport::Tcp && text.ends_with(":*") {
+            text.replace_range(text.len() - 1.., "0");
+        }
+        self.socket.bind(&text).map_err(|f| fail(&endpoint.to_string(), f))?;
+        let resolved = self.socket.last_endpoint().map_err(|f| fail(&text, f))?;
+        Ok(endpoint.resolved(&resolved))
+    }
+
+    fn connect(&mut self, endpoint: &Endpoint) -> Result<Endpoint, OpenError> {
+        let text = endpoint.to_string();
+        #[cfg(unix)]
+        if endpoint.transport() == Transport::Ipc && !endpoint.is_abstract() {
+            ipc::check_connect(&text, endpoint.address())?;
+        }
+        self.socket
+            .connect(&text)
+            .map_err(|f| OpenError::from_failure(&text, f))?;
+        Ok(endpoint.clone())
+    }
+
+    /// Lets nobody in any more. Connections that are there stay.
+    pub(crate) fn stop_listening(&mut self) {
+        for endpoint in &self.endpoints {
+            if endpoint.role() == Role::Bind {
+                // Fails only when the context is gone, and with it the listener.
+                let _ = self.socket.unbind(&endpoint.to_string());
+            }
+        }
+        #[cfg(unix)]
+        self.files.clear();
+    }
+
+    /// Closes everything, and returns when it is closed.
+    pub(crate) fn close(mut self) {
+        self.stop_listening();
+        let Self {
+            socket, listener, ..
+        } = self;
+        drop(listener);
+        socket.close_and_wait();
+    }
+}
+
+fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result<(), OpenError> {
+    let millis = |d: Duration| d.as_millis() as i32;
+    let hwm = config.high_water_mark as i32;
+    let (first, longest) = config.reconnect;
+    let six = endpoints
+        .iter()
+        .any(|e| e.transport() == Transport::Tcp && e.address().contains('['));
+    let named = |option: &str| {
+        let option = option.to_owned();
+        move |f: Failure| OpenError::io(OpenErrorKind::InvalidOption, option, f.io())
+    };
+
+    for (name, option, value) in [
+        ("high_water_mark", sys::ZMQ_SNDHWM, hwm),
+        ("high_water_mark", sys::ZMQ_RCVHWM, hwm),
+        ("reconnect", sys::ZMQ_RECONNECT_IVL, millis(first)),
+        ("reconnect", sys::ZMQ_RECONNECT_IVL_MAX, millis(longest)),
+        ("connect_timeout", sys::ZMQ_CONNECT_TIMEOUT, millis(config.connect_timeout)),
+        ("handshake_timeout", sys::ZMQ_HANDSHAKE_IVL, millis(config.handshake_timeout)),
+        ("heartbeat", sys::ZMQ_HEARTBEAT_IVL, millis(config.heartbeat)),
+        ("keepalive", sys::ZMQ_TCP_KEEPALIVE, i32::from(config.keepalive)),
+        ("only_connected_peers", sys::ZMQ_IMMEDIATE, i32::from(config.only_connected_peers)),
+        ("backlog", sys::ZMQ_BACKLOG, BACKLOG),
+        ("ipv6", sys::ZMQ_IPV6, i32::from(six)),
+    ] {
+        socket.set_int(option, value).map_err(named(name))?;
+    }
+    socket
+        .set_i64(sys::ZMQ_MAXMSGSIZE, config.max_message_size as i64)
+        .map_err(named("max_message_size"))?;
+    if !config.legacy_peers {
+        // With a ZAP domain libzmq refuses ZMTP 1 and 2, which have no
+        // security handshake, and without a handler it lets NULL of ZMTP 3 in
+        // (ZMQ_ZAP_DOMAIN in zmq_setsockopt(3), RFC 27).
+        socket
+            .set(sys::ZMQ_ZAP_DOMAIN, b"pushpull")
+            .map_err(named("legacy_peers"))?;
+    }
+    Ok(())
+}
+
+/// Connections that the kernel keeps waiting while the I/O thread is busy.
+const BACKLOG: i32 = 1024;

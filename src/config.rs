@@ -1,0 +1,298 @@
+use std::time::Duration;
+
+use crate::{
+    context::Context,
+    endpoint::{Endpoint, Role, Transport},
+    error::{OpenError, OpenErrorKind},
+};
+
+/// Everything about a queue that is fixed when it is opened.
+///
+/// ```
+/// use pushpull::{Config, Pull};
+/// use std::time::Duration;
+///
+/// let pull = Pull::open(
+///     Config::bind("tcp://127.0.0.1:0")
+///         .name("jobs")
+///         .capacity(100)
+///         .linger(Duration::from_millis(200)),
+/// )?;
+/// println!("listening at {}", pull.endpoints()[0]);
+/// # Ok::<(), pushpull::OpenError>(())
+/// ```
+///
+/// The values are checked by `open`, which names the one that is wrong.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Config {
+    endpoints: Vec<(Role, String)>,
+    name: Option<String>,
+    pub(crate) capacity: usize,
+    pub(crate) high_water_mark: u32,
+    pub(crate) linger: Duration,
+    pub(crate) send_deadline: Option<Duration>,
+    pub(crate) reconnect: (Duration, Duration),
+    pub(crate) connect_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) heartbeat: Duration,
+    pub(crate) keepalive: bool,
+    pub(crate) max_message_size: u64,
+    pub(crate) only_connected_peers: bool,
+    pub(crate) legacy_peers: bool,
+    pub(crate) mode: u32,
+    pub(crate) outcomes: usize,
+    pub(crate) context: Option<Context>,
+}
+
+impl Config {
+    /// A queue that listens at `endpoint`.
+    pub fn bind(endpoint: &str) -> Self {
+        Self::at(Role::Bind, endpoint)
+    }
+
+    /// A queue that calls `endpoint`.
+    pub fn connect(endpoint: &str) -> Self {
+        Self::at(Role::Connect, endpoint)
+    }
+
+    fn at(role: Role, endpoint: &str) -> Self {
+        Self {
+            endpoints: vec![(role, endpoint.to_owned())],
+            name: None,
+            capacity: 1000,
+            high_water_mark: 1000,
+            linger: Duration::from_secs(1),
+            send_deadline: None,
+            reconnect: (Duration::from_millis(100), Duration::from_secs(3)),
+            connect_timeout: Duration::ZERO,
+            handshake_timeout: Duration::from_secs(10),
+            heartbeat: Duration::ZERO,
+            keepalive: true,
+            max_message_size: 64 << 20,
+            only_connected_peers: false,
+            legacy_peers: false,
+            mode: 0o600,
+            outcomes: 0,
+            context: None,
+        }
+    }
+
+    /// Listen here as well.
+    pub fn also_bind(mut self, endpoint: &str) -> Self {
+        self.endpoints.push((Role::Bind, endpoint.to_owned()));
+        self
+    }
+
+    /// Call there as well. A Push shares its messages out among its peers in
+    /// turn, a Pull takes from them in turn.
+    pub fn also_connect(mut self, endpoint: &str) -> Self {
+        self.endpoints.push((Role::Connect, endpoint.to_owned()));
+        self
+    }
+
+    /// What log lines, threads and errors call the queue. The first endpoint
+    /// unless set.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// How many items the channel holds. 1000 unless set; 0 makes every send
+    /// wait until the worker takes the item.
+    pub fn capacity(mut self, items: usize) -> Self {
+        self.capacity = items;
+        self
+    }
+
+    /// How many messages libzmq holds for each peer, on this side. 1000 unless
+    /// set; at least 1. (ZeroMQ's 0 means "no limit" and is refused: memory
+    /// stays bounded here.) See `ZMQ_SNDHWM` and `ZMQ_RCVHWM` in
+    /// zmq_setsockopt(3).
+    pub fn high_water_mark(mut self, messages: u32) -> Self {
+        self.high_water_mark = messages;
+        self
+    }
+
+    /// How long dropping a Push goes on handing messages over before it
+    /// aborts. 1 s unless set; zero aborts at once. [`Push::drain`] has its own
+    /// deadline and does not look at this one.
+    ///
+    /// [`Push::drain`]: crate::Push::drain
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// How long a Push tries to hand an item to libzmq once it is first in
+    /// line. When that passes, the item comes back in its
+    /// [`Outcome`](crate::Outcome) and the next one gets its turn. Unset, it
+    /// waits for ever.
+    ///
+    /// With [`outcomes`](Self::outcomes) off, or their channel full, an expired
+    /// item has nobody to come back to: it is counted in
+    /// [`Stats::lost`](crate::Stats::lost) and logged.
+    pub fn send_deadline(mut self, deadline: Duration) -> Self {
+        self.send_deadline = Some(deadline);
+        self
+    }
+
+    /// The pause before a lost connection is tried again: the first one, and
+    /// the longest, towards which it doubles. 100 ms and 3 s unless set. See
+    /// `ZMQ_RECONNECT_IVL` in zmq_setsockopt(3).
+    pub fn reconnect(mut self, first: Duration, longest: Duration) -> Self {
+        self.reconnect = (first, longest);
+        self
+    }
+
+    /// When to give up one attempt to reach a tcp peer and begin the next.
+    /// Zero, the default, leaves it to the system. See `ZMQ_CONNECT_TIMEOUT`.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// When to drop a connection whose peer has not shaken hands. 10 s unless
+    /// set; zero waits for ever. See `ZMQ_HANDSHAKE_IVL`.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Send a ZMTP ping this often, and drop a peer that leaves one unanswered
+    /// for as long. Zero, the default, sends none: under back-pressure a slow
+    /// receiver reads no pings either and would be taken for a dead one, and
+    /// what is in its buffers would be lost. See `ZMQ_HEARTBEAT_IVL`.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.heartbeat = interval;
+        self
+    }
+
+    /// Whether the system probes idle tcp connections, so that a peer whose
+    /// machine vanished is noticed. On unless set. See `ZMQ_TCP_KEEPALIVE`.
+    pub fn keepalive(mut self, on: bool) -> Self {
+        self.keepalive = on;
+        self
+    }
+
+    /// The longest frame a Pull accepts, in bytes. A peer that announces more
+    /// loses its connection before any of it is stored. 64 MiB unless set. See
+    /// `ZMQ_MAXMSGSIZE`.
+    pub fn max_message_size(mut self, bytes: u64) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// Whether a Push with several endpoints keeps messages from those that
+    /// are not connected at the moment. Off unless set: a message may then
+    /// wait for the one peer it was dealt to, and survives its restart. On,
+    /// what was dealt to a peer that goes away is lost with it. See
+    /// `ZMQ_IMMEDIATE`.
+    pub fn only_connected_peers(mut self, on: bool) -> Self {
+        self.only_connected_peers = on;
+        self
+    }
+
+    /// Lets peers in that speak ZMTP 1 or 2 (libzmq before 4.0, JeroMQ before
+    /// 0.5). Off unless set, since these protocols let raw bytes through as
+    /// well.
+    pub fn legacy_peers(mut self, on: bool) -> Self {
+        self.legacy_peers = on;
+        self
+    }
+
+    /// The permission bits of an `ipc` socket file. `0o600` unless set: the
+    /// same user alone. Unix only.
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Report one [`Outcome`](crate::Outcome) per item of a Push through a
+    /// channel of this many. 0, the default, reports none. A full channel
+    /// never holds the worker up: the outcome is dropped and counted.
+    pub fn outcomes(mut self, capacity: usize) -> Self {
+        self.outcomes = capacity;
+        self
+    }
+
+    /// Share libzmq's I/O threads with other queues, and reach them over
+    /// `inproc`. Unless set, the queue has a context of its own.
+    pub fn context(mut self, context: impl Into<Context>) -> Self {
+        self.context = Some(context.into());
+        self
+    }
+
+    pub(crate) fn queue_name(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => self.endpoints[0].1.clone(),
+        }
+    }
+
+    /// The endpoints, parsed, once every value is known to be in range.
+    pub(crate) fn checked(&self) -> Result<Vec<Endpoint>, OpenError> {
+        let out_of_range = |option: &str, range: &str| {
+            OpenError::new(
+                OpenErrorKind::InvalidOption,
+                option,
+                format!("the value is out of range: {range}"),
+            )
+        };
+        if self.capacity > CAPACITY_MAX {
+            return Err(out_of_range("capacity", "0 to 16777216 items"));
+        }
+        if self.outcomes > CAPACITY_MAX {
+            return Err(out_of_range("outcomes", "0 to 16777216 outcomes"));
+        }
+        if self.high_water_mark == 0 || i32::try_from(self.high_water_mark).is_err() {
+            return Err(out_of_range("high_water_mark", "1 to 2147483647 messages"));
+        }
+        if i64::try_from(self.max_message_size).is_err() {
+            return Err(out_of_range("max_message_size", "0 to 9223372036854775807 bytes"));
+        }
+        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
+            return Err(out_of_range("mode", "0o600 to 0o777, with read and write for the owner"));
+        }
+        let (first, longest) = self.reconnect;
+        for (option, value, max) in [
+            ("connect_timeout", self.connect_timeout, MILLIS_MAX),
+            ("handshake_timeout", self.handshake_timeout, MILLIS_MAX),
+            ("heartbeat", self.heartbeat, MILLIS_MAX),
+            ("reconnect", first, MILLIS_MAX),
+            ("reconnect", longest, MILLIS_MAX),
+        ] {
+            if value > max {
+                return Err(out_of_range(option, "at most 24 days"));
+            }
+            if !value.is_zero() && value < Duration::from_millis(1) {
+                return Err(out_of_range(option, "libzmq counts in milliseconds: 1 ms or more"));
+            }
+        }
+        if first.is_zero() || longest < first {
+            return Err(out_of_range("reconnect", "first at least 1 ms, longest at least first"));
+        }
+        let endpoints = self
+            .endpoints
+            .iter()
+            .map(|(role, text)| Endpoint::parse(*role, text))
+            .collect::<Result<Vec<_>, _>>()?;
+        for endpoint in &endpoints {
+            if endpoint.transport() == Transport::Inproc && self.context.is_none() {
+                return Err(OpenError::new(
+                    OpenErrorKind::InvalidOption,
+                    endpoint.to_string(),
+                    "inproc reaches queues of the same context alone: set Config::context",
+                ));
+            }
+        }
+        Ok(endpoints)
+    }
+}
+
+/// More than any program needs, and little enough that the channel's memory
+/// (80 bytes an item, allocated when it is opened) can be had.
+const CAPACITY_MAX: usize = 1 << 24;
+
+/// libzmq counts in milliseconds that fit into a C int.
+const MILLIS_MAX: Duration = Duration::from_secs(24 * 24 * 3600);

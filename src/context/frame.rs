@@ -1,0 +1,169 @@
+use std::{
+    ffi::c_void,
+    fmt, mem,
+    mem::MaybeUninit,
+    ptr, slice,
+};
+
+use zmq_sys as sys;
+
+/// One frame: bytes that came from Rust, or a frame of libzmq's.
+pub(crate) enum Frame {
+    Owned(Vec<u8>),
+    Native(RawFrame),
+}
+
+/// An initialised `zmq_msg_t`.
+///
+/// It moves as Rust values move, by a copy of its 64 bytes. libzmq does the
+/// same in `zmq_msg_move`: the struct holds bytes or pointers to the heap, and
+/// nothing points into it.
+#[repr(transparent)]
+pub(crate) struct RawFrame(pub(super) sys::zmq_msg_t);
+
+impl fmt::Debug for RawFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawFrame({} bytes)", self.as_bytes().len())
+    }
+}
+
+// SAFETY: a frame owns its bytes (libzmq counts shared ones atomically), and
+// behind a shared reference it is only read.
+unsafe impl Send for RawFrame {}
+// SAFETY: as above.
+unsafe impl Sync for RawFrame {}
+
+impl RawFrame {
+    pub(crate) fn empty() -> Self {
+        let mut raw = MaybeUninit::uninit();
+        // SAFETY: zmq_msg_init initialises the struct and cannot fail.
+        unsafe {
+            sys::zmq_msg_init(raw.as_mut_ptr());
+            Self(raw.assume_init())
+        }
+    }
+
+    fn copy_of(bytes: &[u8]) -> Option<Self> {
+        let mut raw = MaybeUninit::<sys::zmq_msg_t>::uninit();
+        // SAFETY: initialises the struct, or returns -1 and leaves it alone.
+        if unsafe { sys::zmq_msg_init_size(raw.as_mut_ptr(), bytes.len()) } == -1 {
+            return None;
+        }
+        // SAFETY: initialised just now, with room for `bytes.len()` bytes.
+        unsafe {
+            let mut raw = raw.assume_init();
+            let at = sys::zmq_msg_data(&mut raw).cast::<u8>();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+            Some(Self(raw))
+        }
+    }
+
+    /// Takes a vector over without a copy.
+    fn owning(bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
+        let mut bytes = mem::ManuallyDrop::new(bytes);
+        let mut raw = MaybeUninit::<sys::zmq_msg_t>::uninit();
+        // SAFETY: the vector's memory stays valid until `free_vec` gets it
+        // back, with its capacity as the hint.
+        let made = unsafe {
+            sys::zmq_msg_init_data(
+                raw.as_mut_ptr(),
+                bytes.as_mut_ptr().cast(),
+                bytes.len(),
+                Some(free_vec),
+                bytes.capacity() as *mut c_void,
+            )
+        };
+        if made == -1 {
+            return Err(mem::ManuallyDrop::into_inner(bytes));
+        }
+        // SAFETY: initialised just now.
+        Ok(Self(unsafe { raw.assume_init() }))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        // SAFETY: zmq_msg_data and zmq_msg_size only read the struct; the
+        // bytes live as long as it does, and an empty frame has a pointer too.
+        unsafe {
+            let raw = ptr::from_ref(&self.0).cast_mut();
+            slice::from_raw_parts(sys::zmq_msg_data(raw).cast(), sys::zmq_msg_size(&self.0))
+        }
+    }
+
+    /// A second frame with the same bytes, which are not copied.
+    #[cfg(not(pushpull_native))]
+    pub(crate) fn share(&mut self) -> Self {
+        let mut copy = Self::empty();
+        // SAFETY: both are initialised; libzmq counts the references.
+        unsafe { sys::zmq_msg_copy(&mut copy.0, &mut self.0) };
+        copy
+    }
+
+    pub(crate) fn into_frame(self) -> Frame {
+        Frame::Native(self)
+    }
+}
+
+/// Called by libzmq, on any thread, when the last frame that refers to a
+/// vector's bytes is closed.
+unsafe extern "C" fn free_vec(data: *mut c_void, capacity: *mut c_void) {
+    // SAFETY: the two come from `RawFrame::owning`; length 0 since u8 has no
+    // destructor.
+    drop(unsafe { Vec::<u8>::from_raw_parts(data.cast(), 0, capacity as usize) });
+}
+
+impl Drop for RawFrame {
+    fn drop(&mut self) {
+        // SAFETY: initialised, and not used after this.
+        unsafe { sys::zmq_msg_close(&mut self.0) };
+    }
+}
+
+/// Below this many bytes a frame is cheaper copied into libzmq's own memory
+/// than handed over with a free function.
+const COPIED: usize = 512;
+
+impl Frame {
+    /// A frame of its own memory. Falls back to a vector, whose allocation
+    /// ends the process in Rust's own way, when libzmq has no memory.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        RawFrame::copy_of(bytes).map_or_else(|| Frame::Owned(bytes.to_vec()), Frame::Native)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Frame::Owned(bytes) => bytes,
+            Frame::Native(raw) => raw.as_bytes(),
+        }
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        match self {
+            Frame::Owned(bytes) => bytes,
+            Frame::Native(raw) => raw.as_bytes().to_vec(),
+        }
+    }
+
+    /// The frame in the form that libzmq sends.
+    pub(crate) fn into_raw(self) -> Result<RawFrame, Self> {
+        match self {
+            Frame::Native(raw) => Ok(raw),
+            Frame::Owned(bytes) if bytes.len() < COPIED => {
+                RawFrame::copy_of(&bytes).ok_or(Frame::Owned(bytes))
+            }
+            Frame::Owned(bytes) => RawFrame::owning(bytes).map_err(Frame::Owned),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Frame {
+    fn from(bytes: Vec<u8>) -> Self {
+        Frame::Owned(bytes)
+    }
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Frame::Owned(Vec::new())
+    }
+}
+

@@ -1,0 +1,245 @@
+//! The file of an `ipc` endpoint: made exclusively, with its mode from the
+//! first moment, taken over when its owner is dead, and removed with the queue.
+//!
+//! libzmq unlinks whatever stands at the path before it binds, so two programs
+//! can listen at one path without either noticing. Here a listener of our own
+//! goes to libzmq through `ZMQ_USE_FD` instead.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, CWD},
+    io::Errno,
+    net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+
+use crate::error::{OpenError, OpenErrorKind};
+
+/// A socket file that this process made, and removes when this is dropped,
+/// provided that it is still the same file.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    owner: u32,
+    // Keeps the inode's number from being used again, so that a file which
+    // somebody else put there since can't be taken for ours.
+    _listener: OwnedFd,
+}
+
+/// How long to wait for another bind in the same folder. Ours hold the lock
+/// for less than a millisecond.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The same when closing, which has 50 ms for everything.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(20);
+
+/// Connections that the kernel keeps waiting while the I/O thread is busy.
+/// The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 1024;
+
+/// Listens at `path`, alone.
+///
+/// The folder is locked meanwhile, so that of two processes that find the same
+/// dead file only one takes it over.
+pub(crate) fn listen(
+    endpoint: &str,
+    path: &str,
+    mode: u32,
+) -> Result<(OwnedFd, SocketFile), OpenError> {
+    let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
+    let path = Path::new(path);
+    let address = SocketAddrUnix::new(path).map_err(fail)?;
+    let mode = Mode::from_raw_mode(mode as _);
+
+    let _lock = lock(folder_of(path), endpoint, LOCK_PATIENCE)?;
+    clear_the_way(path, &address, endpoint)?;
+
+    let listener = new_socket().map_err(fail)?;
+    // Linux makes the file with the mode that the socket has at bind, less the
+    // umask, so it is never open to more than `mode`, not for a moment.
+    fs::fchmod(&listener, mode).map_err(fail)?;
+    net::bind(&listener, &address).map_err(fail)?;
+    let file = SocketFile::of(path, &listener).map_err(|e| OpenError::from_io(endpoint, e))?;
+    // Other systems ignore the above, and the umask may have taken bits away.
+    // Nobody can connect before `listen`.
+    fs::chmodat(CWD, path, mode, AtFlags::empty()).map_err(fail)?;
+    net::listen(&listener, BACKLOG).map_err(fail)?;
+    Ok((listener, file))
+}
+
+/// Tells what libzmq would try again and again without a word: a path that no
+/// socket can ever be at, or that this user may not use.
+pub(crate) fn check_connect(endpoint: &str, path: &str) -> Result<(), OpenError> {
+    let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
+    let path = Path::new(path);
+    match kind_at(path) {
+        Ok(Some(FileType::Socket)) => {
+            fs::accessat(CWD, path, fs::Access::WRITE_OK, AtFlags::EACCESS).map_err(fail)
+        }
+        Ok(Some(_)) => Err(not_a_socket(endpoint)),
+        Ok(None) => {
+            // The peer may not be there yet; its folder must be.
+            let folder = folder_of(path);
+            match fs::stat(folder) {
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(()),
+                Ok(_) => Err(fail(Errno::NOTDIR)),
+                Err(e) => Err(fail(e)),
+            }
+        }
+        Err(e) => Err(fail(e)),
+    }
+}
+
+/// A path for `ipc://*`: the system's folder for temporary files, and a name
+/// that nobody has.
+pub(crate) fn any_path() -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("pushpull-{}-{number}.sock", std::process::id());
+    std::env::temp_dir().join(name).to_string_lossy().into_owned()
+}
+
+fn clear_the_way(path: &Path, address: &SocketAddrUnix, endpoint: &str) -> Result<(), OpenError> {
+    let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
+    match kind_at(path).map_err(fail)? {
+        None => return Ok(()),
+        Some(FileType::Socket) => {}
+        Some(_) => return Err(not_a_socket(endpoint)),
+    }
+    let probe = new_socket().map_err(fail)?;
+    match net::connect(&probe, address) {
+        Err(Errno::CONNREFUSED) => {
+            log::info!("{endpoint}: taking over the socket file of a listener that is gone");
+            fs::unlink(path).map_err(fail)
+        }
+        Err(Errno::NOENT) => Ok(()),
+        // A full backlog, or a listener of another kind, is a listener too.
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => {
+            Err(OpenError::new(
+                OpenErrorKind::AddressInUse,
+                endpoint,
+                "address in use: somebody listens there",
+            ))
+        }
+        Err(e) => Err(fail(e)),
+    }
+}
+
+fn not_a_socket(endpoint: &str) -> OpenError {
+    OpenError::new(
+        OpenErrorKind::NotASocket,
+        endpoint,
+        "something that is not a socket is at this path; it was left alone",
+    )
+}
+
+fn kind_at(path: &Path) -> Result<Option<FileType>, Errno> {
+    match fs::lstat(path) {
+        Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Neither handed to child processes nor able to block the I/O thread: a
+/// client that leaves between poll and accept would hold up a blocking one.
+fn new_socket() -> Result<OwnedFd, Errno> {
+    #[cfg(not(target_vendor = "apple"))]
+    return net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    );
+    #[cfg(target_vendor = "apple")]
+    {
+        let socket = net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::empty(),
+            None,
+        )?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(socket)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Locks a folder until the descriptor is closed. It is the folder and not a
+/// file of its own, so that nothing is left lying about.
+fn lock(folder: &Path, endpoint: &str, patience: Duration) -> Result<OwnedFd, OpenError> {
+    let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = fs::open(folder, flags, Mode::empty()).map_err(fail)?;
+    let until = Instant::now() + patience;
+    loop {
+        match fs::flock(folder.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(folder),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                return Err(OpenError::new(
+                    OpenErrorKind::AddressInUse,
+                    endpoint,
+                    "another program keeps the folder locked",
+                ))
+            }
+            Err(e) => return Err(fail(e)),
+        }
+    }
+}
+
+impl SocketFile {
+    fn of(path: &Path, listener: &OwnedFd) -> io::Result<Self> {
+        let stat = fs::lstat(path)?;
+        Ok(Self {
+            path: std::path::absolute(path)?,
+            device: stat.st_dev as u64,
+            inode: stat.st_ino,
+            owner: std::process::id(),
+            _listener: rustix::io::fcntl_dupfd_cloexec(listener, 0)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.owner != std::process::id() {
+            return;
+        }
+        // Without the lock another process might put its own file there
+        // between the look and the removal.
+        let endpoint = OsStr::from_bytes(self.path.as_os_str().as_bytes()).to_string_lossy();
+        let _lock = lock(folder_of(&self.path), &endpoint, CLOSE_PATIENCE);
+        match fs::lstat(&self.path) {
+            Ok(stat) if (stat.st_dev as u64, stat.st_ino) == (self.device, self.inode) => {
+                if let Err(e) = fs::unlink(&self.path) {
+                    log::warn!("{}: the socket file could not be removed: {e}", self.path.display());
+                }
+            }
+            _ => {}
+        }
+    }
+}

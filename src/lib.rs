@@ -1,0 +1,40 @@
+#![doc = include_str!("tour.md")]
+
+mod attach;
+mod config;
+mod context;
+mod control;
+mod endpoint;
+mod error;
+#[cfg(unix)]
+mod ipc;
+mod message;
+mod native;
+mod pull;
+mod push;
+mod stats;
+mod unsent;
+mod worker;
+
+pub use crossbeam_channel::{
+    self, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TryRecvError,
+    TrySendError,
+};
+
+pub use crate::{
+    config::Config,
+    context::Context,
+    control::Stopper,
+    endpoint::{Endpoint, Role, Transport},
+    error::{CloseError, DrainError, DrainFailure, OpenError, OpenErrorKind, OutcomeError, WorkerError},
+    message::{Batch, Item, Message},
+    native::{libzmq, Libzmq},
+    pull::Pull,
+    push::{Outcome, Push},
+    stats::Stats,
+    unsent::{Drained, Leftover, Unsent},
+};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,313 @@
+use std::{
+    cell::{Cell, RefCell},
+    fmt, mem,
+};
+
+use crate::context::{Frame, RawFrame};
+
+/// One ZeroMQ message: one frame, or several that travel as a whole.
+///
+/// Made from anything that is bytes. What is owned (`String`, `Vec<u8>`,
+/// `Box<[u8]>`) is taken over without a copy; libzmq frees it once it is on
+/// the wire.
+///
+/// ```
+/// use pushpull::Message;
+///
+/// assert_eq!(Message::from("hello").as_bytes(), b"hello");
+///
+/// let parts = Message::multipart(["envelope", "", "body"]);
+/// assert_eq!(parts.frames().count(), 3);
+/// assert_eq!(parts.len(), 12);
+/// ```
+#[derive(Default)]
+pub struct Message {
+    frames: Frames,
+}
+
+/// Several messages that travel through a channel as one item.
+///
+/// On the wire they are ordinary messages, in this order.
+pub type Batch = Vec<Message>;
+
+pub(crate) enum Frames {
+    One(Frame),
+    Many(Vec<Frame>),
+}
+
+impl Message {
+    /// A message of several frames. Empty frames count; no frame at all gives
+    /// one empty frame, since ZeroMQ knows no message without one.
+    pub fn multipart<I>(frames: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Message>,
+    {
+        let mut all = Vec::new();
+        for part in frames {
+            match part.into().into_frames_inner() {
+                Frames::One(frame) => all.push(frame),
+                Frames::Many(many) => all.extend(many),
+            }
+        }
+        Self::from_frames(all)
+    }
+
+    pub(crate) fn from_frames(mut frames: Vec<Frame>) -> Self {
+        let frames = if frames.len() > 1 {
+            Frames::Many(frames)
+        } else {
+            Frames::One(frames.pop().unwrap_or_default())
+        };
+        Self { frames }
+    }
+
+    pub(crate) fn from_frame(frame: Frame) -> Self {
+        Self {
+            frames: Frames::One(frame),
+        }
+    }
+
+    pub(crate) fn from_raw(raw: RawFrame) -> Self {
+        Self::from_frame(raw.into_frame())
+    }
+
+    pub(crate) fn from_raws(raws: Vec<RawFrame>) -> Self {
+        Self::from_frames(raws.into_iter().map(RawFrame::into_frame).collect())
+    }
+
+    pub(crate) fn into_frames_inner(mut self) -> Frames {
+        let frames = mem::take(&mut self.frames);
+        mem::forget(self);
+        frames
+    }
+
+    /// The first frame, and for most messages the only one.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.frames {
+            Frames::One(frame) => frame.as_bytes(),
+            Frames::Many(frames) => frames[0].as_bytes(),
+        }
+    }
+
+    /// All frames, in order.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = &[u8]> + DoubleEndedIterator {
+        self.frames.as_slice().iter().map(Frame::as_bytes)
+    }
+
+    /// The bytes of all frames together.
+    pub fn len(&self) -> usize {
+        self.frames.as_slice().iter().map(|f| f.as_bytes().len()).sum()
+    }
+
+    /// Whether there is not a single byte in any frame.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of all frames, joined. Free of a copy when the message was
+    /// made from a `Vec`, a `String` or a box and never sent.
+    pub fn into_vec(self) -> Vec<u8> {
+        match self.into_frames_inner() {
+            Frames::One(frame) => frame.into_vec(),
+            Frames::Many(frames) => {
+                let mut joined = Vec::with_capacity(frames.iter().map(|f| f.as_bytes().len()).sum());
+                for frame in &frames {
+                    joined.extend_from_slice(frame.as_bytes());
+                }
+                joined
+            }
+        }
+    }
+}
+
+impl Frames {
+    pub(crate) fn as_slice(&self) -> &[Frame] {
+        match self {
+            Frames::One(frame) => std::slice::from_ref(frame),
+            Frames::Many(frames) => frames,
+        }
+    }
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Frames::One(Frame::default())
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if COLLECTING.get() {
+            let frames = mem::take(&mut self.frames);
+            COLLECTED.with_borrow_mut(|all| all.push(Message { frames }));
+        }
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(bytes: &[u8]) -> Self {
+        Self::from_frame(Frame::copy_of(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Message {
+    fn from(bytes: &[u8; N]) -> Self {
+        bytes.as_slice().into()
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        text.as_bytes().into()
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::from_frame(Frame::from(bytes))
+    }
+}
+
+impl From<Box<[u8]>> for Message {
+    fn from(bytes: Box<[u8]>) -> Self {
+        bytes.into_vec().into()
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        text.into_bytes().into()
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Clone for Message {
+    fn clone(&self) -> Self {
+        let frames = self.frames.as_slice();
+        Self::from_frames(frames.iter().map(|f| Frame::copy_of(f.as_bytes())).collect())
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.frames().eq(other.frames())
+    }
+}
+
+impl Eq for Message {}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = f.debug_list();
+        for frame in self.frames() {
+            list.entry(&Excerpt(frame));
+        }
+        list.finish()
+    }
+}
+
+struct Excerpt<'a>(&'a [u8]);
+
+impl fmt::Debug for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 64;
+        let shown = &self.0[..self.0.len().min(SHOWN)];
+        write!(f, "b\"{}\"", shown.escape_ascii())?;
+        if shown.len() < self.0.len() {
+            write!(f, "... ({} bytes)", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a queue's channel carries: a [`Message`], or a [`Batch`] of them.
+///
+/// Sealed: there is no third one.
+pub trait Item: fmt::Debug + Send + Sync + 'static + sealed::Item {}
+
+impl Item for Message {}
+impl Item for Batch {}
+
+pub(crate) mod sealed {
+    use std::collections::VecDeque;
+
+    use super::{Batch, Message};
+
+    pub trait Item: Sized {
+        const IS_BATCH: bool;
+
+        fn count(&self) -> usize;
+        fn unpack(self, into: &mut VecDeque<Message>);
+        fn pack(messages: Vec<Message>) -> Vec<Self>;
+    }
+
+    impl Item for Message {
+        const IS_BATCH: bool = false;
+
+        fn count(&self) -> usize {
+            1
+        }
+
+        fn unpack(self, into: &mut VecDeque<Message>) {
+            into.push_back(self);
+        }
+
+        fn pack(messages: Vec<Message>) -> Vec<Self> {
+            messages
+        }
+    }
+
+    impl Item for Batch {
+        const IS_BATCH: bool = true;
+
+        fn count(&self) -> usize {
+            self.len()
+        }
+
+        fn unpack(self, into: &mut VecDeque<Message>) {
+            into.extend(self);
+        }
+
+        fn pack(messages: Vec<Message>) -> Vec<Self> {
+            if messages.is_empty() {
+                Vec::new()
+            } else {
+                vec![messages]
+            }
+        }
+    }
+}
+
+thread_local! {
+    static COLLECTING: Cell<bool> = const { Cell::new(false) };
+    static COLLECTED: RefCell<Vec<Message>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `f` and returns the messages that were dropped on this thread while it
+/// ran, oldest first.
+///
+/// A crossbeam channel that loses its last receiver refuses new messages and
+/// drops the ones inside in one step. That is the only moment at which "was
+/// accepted" and "was refused" are sharply apart, so a worker closes its
+/// channel with this around it: nothing falls between a last `try_recv` and
+/// the disconnect.
+pub(crate) fn collect_dropped(f: impl FnOnce()) -> Vec<Message> {
+    struct Off;
+    impl Drop for Off {
+        fn drop(&mut self) {
+            COLLECTING.set(false);
+        }
+    }
+
+    COLLECTING.set(true);
+    let off = Off;
+    f();
+    drop(off);
+    COLLECTED.take()
+}

@@ -1,0 +1,80 @@
+//! What our own build of libzmq can do and the stock one can't: look into the
+//! pipes between a socket and its connections.
+//!
+//! With the stock build the answers are guesses on the safe side, made from
+//! what libzmq's public interface offers.
+
+#[cfg(pushpull_native)]
+mod ours;
+#[cfg(not(pushpull_native))]
+mod stock;
+
+#[cfg(pushpull_native)]
+pub(crate) use ours::{flushed, recall, send_whole, wait_until_gone, waiting};
+#[cfg(not(pushpull_native))]
+pub(crate) use stock::{flushed, recall, send_whole, wait_until_gone, waiting};
+
+use crate::context::RawFrame;
+
+/// What libzmq gave back when a queue was aborted.
+#[derive(Debug, Default)]
+pub(crate) struct Recalled {
+    /// The messages that no connection had begun to send, oldest first.
+    pub messages: Vec<Vec<RawFrame>>,
+    /// Messages of which a connection had sent a part, or may have.
+    pub torn: u64,
+    /// Bytes that connections had encoded and not yet given to the kernel.
+    pub unwritten: u64,
+}
+
+impl Recalled {
+    /// The most messages that can be neither here nor in the kernel, when none
+    /// took fewer than `smallest` bytes and `sent` were sent in all.
+    pub(crate) fn in_doubt(&self, smallest: u64, sent: u64) -> u64 {
+        let encoded = match self.unwritten {
+            0 => 0,
+            // The first and the last may be there in part.
+            bytes => bytes / smallest.max(1) + 2,
+        };
+        (encoded + self.torn).min(sent.saturating_sub(self.messages.len() as u64))
+    }
+}
+
+/// The libzmq inside; see [`libzmq`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Libzmq {
+    /// Its version: major, minor, patch.
+    pub version: (u32, u32, u32),
+    /// Whether a clean close over `ipc` loses nothing however slow the receiver
+    /// is. Stock libzmq loses what is in the kernel when its sender closes
+    /// (libzmq issue 4660).
+    pub lossless_ipc: bool,
+    /// Whether CURVE encryption was built in.
+    pub curve: bool,
+    /// Whether the `ipc` transport was built in.
+    pub ipc: bool,
+    /// The faults of libzmq that this build mends, by name.
+    pub mends: Vec<&'static str>,
+}
+
+/// Tells which libzmq this program contains.
+///
+/// ```
+/// let zmq = pushpull::libzmq();
+/// assert_eq!(zmq.version.0, 4);
+/// println!("libzmq {:?}, lossless ipc: {}", zmq.version, zmq.lossless_ipc);
+/// ```
+pub fn libzmq() -> Libzmq {
+    let mends: Vec<_> = env!("PUSHPULL_ZMQ_MENDS")
+        .split(',')
+        .filter(|m| !m.is_empty())
+        .collect();
+    Libzmq {
+        version: crate::context::version(),
+        lossless_ipc: mends.contains(&"lossless_ipc"),
+        curve: crate::context::has("curve"),
+        ipc: crate::context::has("ipc"),
+        mends,
+    }
+}

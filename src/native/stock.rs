@@ -1,0 +1,52 @@
+use std::{ffi::c_void, time::Instant};
+
+use zmq_sys as sys;
+
+use super::Recalled;
+use crate::context::{Context, Failure, RawFrame, Socket};
+
+/// The longest that a close may wait for messages when nobody set a deadline.
+const LINGER: i32 = 30_000;
+
+/// More than any default holds, little enough to be read in milliseconds.
+const WAITING: usize = 10_000;
+
+/// Stock libzmq can't tell. It is told to go on for as long when it closes.
+pub(crate) fn flushed(socket: &Socket, until: Option<Instant>) -> bool {
+    let linger = until.map_or(LINGER, |u| {
+        let left = u.saturating_duration_since(Instant::now());
+        i32::try_from(left.as_millis()).unwrap_or(i32::MAX)
+    });
+    socket.set_int(sys::ZMQ_LINGER, linger).is_ok()
+}
+
+/// Nothing comes back, and everything ever sent may still have been inside.
+pub(crate) fn recall(_: &Socket) -> Recalled {
+    Recalled {
+        torn: u64::MAX >> 1,
+        ..Recalled::default()
+    }
+}
+
+pub(crate) fn waiting(_: &Socket) -> usize {
+    WAITING
+}
+
+/// Without our build, libzmq swallows the rest of a message, and calls it
+/// sent, when the peer leaves between two of its frames.
+pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<bool, Failure> {
+    let last = frames.len() - 1;
+    let mut copies: Vec<_> = frames.iter_mut().map(RawFrame::share).collect();
+    for (i, copy) in copies.iter_mut().enumerate() {
+        if !socket.send_part(copy, i < last)? {
+            if i > 0 && i < last {
+                // libzmq is now dropping up to the end of a message.
+                socket.send_part(&mut RawFrame::empty(), false)?;
+            }
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(crate) fn wait_until_gone(_: &Context, _: *mut c_void) {}

@@ -1,0 +1,379 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use crossbeam_channel::{
+    bounded, never, Iter, Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError,
+};
+
+use crate::{
+    attach::Attached,
+    config::Config,
+    context::{Events, Frame, SocketKind},
+    control::{Control, Order, Stopper, Woken},
+    endpoint::Endpoint,
+    error::{CloseError, OpenError, WorkerError},
+    message::{Batch, Item, Message},
+    native,
+    stats::{Counters, Stats},
+    unsent::Leftover,
+    worker::{guarded, Failed, Worker},
+};
+
+/// The receiving end: a ZeroMQ PULL socket whose far end is a channel.
+///
+/// A worker thread waits for room in the channel, then takes a message from
+/// libzmq and puts it there. While nobody receives, the channel fills, then
+/// libzmq up to its high-water mark, then the kernel, and at last the peers
+/// wait: back-pressure goes the whole way.
+///
+/// The handle is the duty to stop: [`close`](Self::close). Dropping it closes
+/// the queue and logs how many messages were lost that way. A peer that comes
+/// or goes never ends it.
+///
+/// # What happens to messages
+/// [`close`](Self::close) gives back what is in the channel and in libzmq.
+/// What is still in the kernel's buffers is lost, since its sender believes it
+/// sent, and what is still at the sender stays there: close the sending end
+/// first, with [`Push::drain`](crate::Push::drain), and receive until nothing
+/// comes.
+#[must_use = "dropping a queue ends it"]
+pub struct Pull<T: Item = Message> {
+    name: Arc<str>,
+    receiver: Receiver<T>,
+    counters: Arc<Counters>,
+    endpoints: Vec<Endpoint>,
+    control: Arc<Control>,
+    worker: Worker<Ended<T>>,
+    done: bool,
+}
+
+impl Pull {
+    /// Opens a queue that listens at `endpoint`, with everything else as
+    /// [`Config`] has it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn bind(endpoint: &str) -> Result<Self, OpenError> {
+        Self::open(Config::bind(endpoint))
+    }
+
+    /// Opens a queue that calls `endpoint`. The peer need not be there yet.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn connect(endpoint: &str) -> Result<Self, OpenError> {
+        Self::open(Config::connect(endpoint))
+    }
+
+    /// Opens a queue. When it returns, the socket is bound or connecting.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: every one that can happen at start-up comes from
+    /// here.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        Self::with_own_channel(config)
+    }
+
+    /// Opens a queue whose channel carries batches: each is what was at hand,
+    /// up to 128 messages, and never waits for more.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_batched(config: Config) -> Result<Pull<Batch>, OpenError> {
+        Pull::with_own_channel(config)
+    }
+}
+
+impl<T: Item> Pull<T> {
+    /// Feeds a channel of yours, so that several queues can share one. The
+    /// queue ends by itself when it has something to hand over and every
+    /// receiver is gone; [`close`](Self::close) then returns that message.
+    ///
+    /// Such a queue has no receiver of its own: [`recv`](Self::recv) and its
+    /// likes find a channel that is always empty.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn into_sender(config: Config, sender: Sender<T>) -> Result<Self, OpenError> {
+        Self::start(config, sender, never())
+    }
+
+    fn with_own_channel(config: Config) -> Result<Self, OpenError> {
+        config.checked()?;
+        let (sender, receiver) = bounded(config.capacity);
+        Self::start(config, sender, receiver)
+    }
+
+    fn start(config: Config, out: Sender<T>, receiver: Receiver<T>) -> Result<Self, OpenError> {
+        let (attached, control) = Attached::open(SocketKind::Pull, &config)?;
+        let name: Arc<str> = config.queue_name().into();
+        let counters = Arc::new(Counters::default());
+        let endpoints = attached.endpoints.clone();
+        let carrier = Carrier {
+            name: Arc::clone(&name),
+            attached,
+            out,
+            parts: Vec::new(),
+            held: None,
+            counters: Arc::clone(&counters),
+        };
+        let worker = Worker::spawn(&format!("pull {name}"), Arc::clone(&control), move || {
+            carrier.carry()
+        })?;
+        Ok(Self {
+            name,
+            receiver,
+            counters,
+            endpoints,
+            control,
+            worker,
+            done: false,
+        })
+    }
+
+    /// Takes the next item, waiting for it.
+    ///
+    /// # Errors
+    /// When the queue has ended and the channel is empty.
+    pub fn recv(&self) -> Result<T, RecvError> {
+        self.receiver.recv()
+    }
+
+    /// Takes the next item if there is one right now.
+    ///
+    /// # Errors
+    /// When there is none, or the queue has ended and the channel is empty.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        self.receiver.try_recv()
+    }
+
+    /// Takes the next item, waiting no longer than `timeout`.
+    ///
+    /// # Errors
+    /// When none came in time, or the queue has ended and the channel is
+    /// empty.
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// The items as they come, until the queue has ended.
+    pub fn iter(&self) -> Iter<'_, T> {
+        self.receiver.iter()
+    }
+
+    /// The channel itself, to clone for other threads or to use in a `Select`.
+    /// A clone that outlives the queue gets what is inside, then the end.
+    pub fn receiver(&self) -> &Receiver<T> {
+        &self.receiver
+    }
+
+    /// The endpoints in the order of the [`Config`], with the ports and paths
+    /// that the system chose.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The queue's counters as they are now.
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot(0)
+    }
+
+    /// The queue's name, as log lines have it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A handle that stops the queue from anywhere.
+    pub fn stopper(&self) -> Stopper {
+        Stopper::new(&self.control)
+    }
+
+    /// Ends at once, within milliseconds whatever state the queue is in:
+    /// first it takes no more connections and removes its socket file, then it
+    /// takes out of libzmq what is complete there, then it is gone.
+    ///
+    /// What nobody had received yet comes back. See
+    /// [what happens to messages](#what-happens-to-messages).
+    ///
+    /// # Errors
+    /// When the worker had ended by itself. The messages are in
+    /// [`CloseError::into_leftover`].
+    pub fn close(mut self) -> Result<Leftover<T>, CloseError<T>> {
+        self.control.stop();
+        let ended = self.join();
+        let leftover = Leftover {
+            channel: Some(self.receiver.clone()),
+            items: ended.leftover.into_iter(),
+        };
+        match ended.cause {
+            None => Ok(leftover),
+            Some(cause) => Err(CloseError { cause, leftover }),
+        }
+    }
+
+    fn join(&mut self) -> Ended<T> {
+        self.done = true;
+        self.worker.join().unwrap_or_else(|| Ended {
+            leftover: Vec::new(),
+            cause: None,
+        })
+    }
+}
+
+impl<'a, T: Item> IntoIterator for &'a Pull<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+impl<T: Item> Drop for Pull<T> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.control.stop();
+        let ended = self.join();
+        let lost = ended.leftover.iter().map(|i| i.count()).sum::<usize>() + self.receiver.len();
+        if lost > 0 {
+            log::warn!(
+                "{}: dropped with {lost} items that nobody had received; those that no clone of the receiver takes are lost",
+                self.name
+            );
+        }
+    }
+}
+
+impl<T: Item> fmt::Debug for Pull<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pull")
+            .field("name", &self.name)
+            .field("endpoints", &self.endpoints)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a worker leaves behind.
+struct Ended<T> {
+    leftover: Vec<T>,
+    cause: Option<WorkerError>,
+}
+
+/// The worker: it owns the socket, and holds no message while it waits.
+struct Carrier<T: Item> {
+    name: Arc<str>,
+    attached: Attached,
+    out: Sender<T>,
+    /// The frames so far of a message of several.
+    parts: Vec<Frame>,
+    /// An item that found no room after all, since the channel is shared.
+    held: Option<T>,
+    counters: Arc<Counters>,
+}
+
+/// The most messages that make one batch.
+const BATCH: usize = 128;
+
+impl<T: Item> Carrier<T> {
+    fn carry(mut self) -> Ended<T> {
+        let name = Arc::clone(&self.name);
+        let cause = guarded(&name, || self.run()).err();
+        if let Some(cause) = &cause {
+            log::error!("{cause}");
+        }
+        self.end(cause)
+    }
+
+    fn run(&mut self) -> Result<(), Failed> {
+        while self.attached.listener.order() == Order::Run {
+            if self.out.is_full() {
+                self.counters.stalls.add(1);
+                if self.attached.listener.room(&self.out) != Woken::Ready {
+                    continue;
+                }
+            }
+            let messages = self.receive()?;
+            if messages.is_empty() {
+                self.attached
+                    .listener
+                    .poll(&self.attached.socket, Events::IN, None)
+                    .map_err(|f| Failed("wait for its socket", f))?;
+                continue;
+            }
+            for item in T::pack(messages) {
+                let count = item.count();
+                match self.attached.listener.hand_over(&self.out, item) {
+                    Ok(()) => self.counters.delivered.add(count),
+                    Err((why, item)) => {
+                        self.held = Some(item);
+                        if why == Woken::Gone {
+                            log::info!("{}: the last receiver is gone, ending", self.name);
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at hand and fits into one item of the channel.
+    fn receive(&mut self) -> Result<Vec<Message>, Failed> {
+        let most = if T::IS_BATCH { BATCH } else { 1 };
+        let mut messages = Vec::new();
+        while messages.len() < most {
+            match self.receive_one()? {
+                Some(message) => messages.push(message),
+                None => break,
+            }
+        }
+        Ok(messages)
+    }
+
+    fn receive_one(&mut self) -> Result<Option<Message>, Failed> {
+        let failed = |f| Failed("receive", f);
+        loop {
+            let Some((frame, more)) = self.attached.socket.recv_frame().map_err(failed)? else {
+                return Ok(None);
+            };
+            let message = if more {
+                self.parts.push(frame);
+                continue;
+            } else if self.parts.is_empty() {
+                Message::from_frame(frame)
+            } else {
+                self.parts.push(frame);
+                Message::from_frames(std::mem::take(&mut self.parts))
+            };
+            self.counters.received.add(1);
+            self.counters.bytes.add(message.len());
+            return Ok(Some(message));
+        }
+    }
+
+    fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
+        self.attached.stop_listening();
+        let mut leftover: Vec<T> = self.held.take().into_iter().collect();
+        // As many as there are now, and not what still comes meanwhile.
+        let waiting = native::waiting(&self.attached.socket);
+        let mut messages = Vec::new();
+        while messages.len() < waiting {
+            match self.receive_one() {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        leftover.extend(T::pack(messages));
+        let count = leftover.iter().map(|i| i.count()).sum();
+        self.counters.returned.add(count);
+        log::info!(
+            "{}: closed, {} received, {count} of them taken back from libzmq",
+            self.name,
+            self.counters.received.get()
+        );
+        self.attached.close();
+        Ended { leftover, cause }
+    }
+}

@@ -1,0 +1,311 @@
+mod carrier;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{bounded, Receiver, SendError, SendTimeoutError, Sender, TrySendError};
+
+use crate::{
+    attach::Attached,
+    config::Config,
+    context::SocketKind,
+    control::{Control, Stopper},
+    endpoint::Endpoint,
+    error::{DrainError, DrainFailure, OpenError, OutcomeError},
+    message::{Batch, Item, Message},
+    stats::{Counters, Stats},
+    unsent::{Drained, Unsent},
+    worker::Worker,
+};
+use carrier::{Carrier, Ended};
+
+/// The sending end: a channel whose far end is a ZeroMQ PUSH socket.
+///
+/// A worker thread takes items from the channel, in order, and hands them to
+/// libzmq, which deals them out to the connected peers in turn. While every
+/// peer is at its high-water mark, or there is none, the worker waits, the
+/// channel fills, and [`send`](Self::send) blocks.
+///
+/// The handle is the duty to stop: [`drain`](Self::drain) or
+/// [`abort`](Self::abort). Dropping it drains for
+/// [`Config::linger`](crate::Config::linger), then aborts, and logs how many
+/// messages were lost that way.
+///
+/// # What happens to messages
+/// A message is in the channel, in the worker's hand, in libzmq, in the
+/// kernel, or at the peer. All that [`abort`](Self::abort) and a
+/// failed [`drain`](Self::drain) find in the first three comes back in
+/// [`Unsent`]; the little that libzmq had encoded but could not give to the
+/// kernel is counted in [`Unsent::in_doubt`]. What is in the kernel arrives
+/// unless the peer dies. ZeroMQ has no acknowledgements: what a peer had
+/// received when it died is gone with it.
+#[must_use = "dropping a queue ends it"]
+pub struct Push<T: Item = Message> {
+    name: Arc<str>,
+    sender: Option<Sender<T>>,
+    outcomes: Option<Receiver<Outcome<T>>>,
+    counters: Arc<Counters>,
+    endpoints: Vec<Endpoint>,
+    control: Arc<Control>,
+    worker: Worker<Ended<T>>,
+    linger: Duration,
+    done: bool,
+}
+
+/// What became of one item of a [`Push`]: libzmq took all of it, or it comes
+/// back with the reason.
+///
+/// "Took" means that it waits for a peer or is on its way to one. What a
+/// [`drain`](Push::drain) or [`abort`](Push::abort) still recalls from there
+/// comes back in their [`Unsent`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome<T> {
+    /// The number of the item, in the order in which the worker took them,
+    /// from 0. A jump means that the reader was too slow for the outcomes
+    /// between; [`Stats::outcomes_dropped`] counts them.
+    pub seq: u64,
+    /// Whether libzmq took it.
+    pub result: Result<(), OutcomeError<T>>,
+}
+
+impl Push {
+    /// Opens a queue that listens at `endpoint`, with everything else as
+    /// [`Config`] has it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn bind(endpoint: &str) -> Result<Self, OpenError> {
+        Self::open(Config::bind(endpoint))
+    }
+
+    /// Opens a queue that calls `endpoint`. The peer need not be there yet.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn connect(endpoint: &str) -> Result<Self, OpenError> {
+        Self::open(Config::connect(endpoint))
+    }
+
+    /// Opens a queue. When it returns, the socket is bound or connecting.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: every one that can happen at start-up comes from
+    /// here.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        Self::with_own_channel(config)
+    }
+
+    /// Opens a queue whose channel carries batches. On the wire a batch is
+    /// just its messages; it saves the cost of the channel per message.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_batched(config: Config) -> Result<Push<Batch>, OpenError> {
+        Push::with_own_channel(config)
+    }
+}
+
+impl<T: Item> Push<T> {
+    /// Sends what comes out of a channel of yours. When its last sender is
+    /// gone, the queue hands over everything that is left and ends by itself;
+    /// [`drain`](Self::drain) then waits for that.
+    ///
+    /// Such a queue has no sender of its own: [`send`](Self::send) and its
+    /// likes fail at once and give the message back.
+    ///
+    /// When the queue ends before the senders do, it drops its clone of the
+    /// receiver. Was that the last one, then `drain` or `abort` return what was
+    /// inside; otherwise it stays there for you.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. The receiver is dropped then; keep a clone to have
+    /// its messages.
+    pub fn from_receiver(config: Config, receiver: Receiver<T>) -> Result<Self, OpenError> {
+        Self::start(config, receiver, None)
+    }
+
+    fn with_own_channel(config: Config) -> Result<Self, OpenError> {
+        config.checked()?;
+        let (sender, receiver) = bounded(config.capacity);
+        Self::start(config, receiver, Some(sender))
+    }
+
+    fn start(
+        config: Config,
+        items: Receiver<T>,
+        sender: Option<Sender<T>>,
+    ) -> Result<Self, OpenError> {
+        let (attached, control) = Attached::open(SocketKind::Push, &config)?;
+        let name: Arc<str> = config.queue_name().into();
+        let (report, outcomes) = match config.outcomes {
+            0 => (None, None),
+            n => {
+                let (report, outcomes) = bounded(n);
+                (Some(report), Some(outcomes))
+            }
+        };
+        let endpoints = attached.endpoints.clone();
+        let carrier = Carrier::new(
+            Arc::clone(&name),
+            attached,
+            items,
+            report,
+            config.send_deadline,
+        );
+        let counters = carrier.counters();
+        let worker = Worker::spawn(&format!("push {name}"), Arc::clone(&control), move || {
+            carrier.carry()
+        })?;
+        Ok(Self {
+            name,
+            sender: Some(sender.unwrap_or_else(|| bounded(0).0)),
+            outcomes,
+            counters,
+            endpoints,
+            control,
+            worker,
+            linger: config.linger,
+            done: false,
+        })
+    }
+
+    /// Puts an item into the channel, waiting while it is full.
+    ///
+    /// # Errors
+    /// Gives the item back when the queue has ended: stopped, or its worker
+    /// failed.
+    pub fn send(&self, item: impl Into<T>) -> Result<(), SendError<T>> {
+        self.sender().send(item.into())
+    }
+
+    /// Puts an item into the channel if there is room right now.
+    ///
+    /// # Errors
+    /// Gives the item back when the channel is full or the queue has ended.
+    pub fn try_send(&self, item: impl Into<T>) -> Result<(), TrySendError<T>> {
+        self.sender().try_send(item.into())
+    }
+
+    /// Puts an item into the channel, waiting no longer than `timeout`.
+    ///
+    /// # Errors
+    /// Gives the item back when the time is up or the queue has ended.
+    pub fn send_timeout(
+        &self,
+        item: impl Into<T>,
+        timeout: Duration,
+    ) -> Result<(), SendTimeoutError<T>> {
+        self.sender().send_timeout(item.into(), timeout)
+    }
+
+    /// The channel itself, to clone for other threads or to use in a `Select`.
+    /// Clones that outlive the queue fail and give their messages back.
+    pub fn sender(&self) -> &Sender<T> {
+        self.sender.as_ref().expect("there until the handle is gone")
+    }
+
+    /// The outcomes, if [`Config::outcomes`] asked for them.
+    pub fn outcomes(&self) -> Option<&Receiver<Outcome<T>>> {
+        self.outcomes.as_ref()
+    }
+
+    /// The endpoints in the order of the [`Config`], with the ports and paths
+    /// that the system chose.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The queue's counters as they are now.
+    pub fn stats(&self) -> Stats {
+        let in_channel = self.sender.as_ref().map_or(0, Sender::len);
+        self.counters.snapshot(in_channel)
+    }
+
+    /// The queue's name, as log lines have it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A handle that stops the queue from anywhere.
+    pub fn stopper(&self) -> Stopper {
+        Stopper::new(&self.control)
+    }
+
+    /// Accepts nothing more, hands over everything that was accepted, and
+    /// ends. Senders that are blocked or come later fail and get their message
+    /// back.
+    ///
+    /// Blocks until all of it is in the kernel's hands, the deadline has
+    /// passed, or somebody called [`Stopper::stop`]; at most some milliseconds
+    /// longer than `deadline`. What the kernel has arrives also after this
+    /// process has ended, as long as the peer lives and reads.
+    ///
+    /// # Errors
+    /// When not everything could be handed over. The rest is in
+    /// [`DrainError::into_unsent`].
+    pub fn drain(mut self, deadline: Duration) -> Result<Drained<T>, DrainError<T>> {
+        self.control.drain(Instant::now().checked_add(deadline));
+        let ended = self.join();
+        let outcomes = self.outcomes.take();
+        match ended.how {
+            Ok(()) => Ok(Drained {
+                stats: self.stats(),
+                outcomes,
+            }),
+            Err(ref failure) => Err(DrainError {
+                name: self.name.to_string(),
+                failure: failure.clone(),
+                unsent: ended.into_unsent(outcomes),
+            }),
+        }
+    }
+
+    /// Ends at once, within milliseconds whatever state the queue is in, and
+    /// gives back every message that went nowhere.
+    pub fn abort(mut self) -> Unsent<T> {
+        self.control.stop();
+        let ended = self.join();
+        let outcomes = self.outcomes.take();
+        ended.into_unsent(outcomes)
+    }
+
+    fn join(&mut self) -> Ended<T> {
+        self.done = true;
+        self.worker.join().unwrap_or_else(|| Ended {
+            how: Err(DrainFailure::Stopped),
+            unsent: Vec::new(),
+            in_doubt: 0,
+        })
+    }
+}
+
+impl<T: Item> Drop for Push<T> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.control.drain(Instant::now().checked_add(self.linger));
+        let ended = self.join();
+        let lost = ended.unsent.iter().map(|i| i.count()).sum::<usize>();
+        if lost > 0 || ended.in_doubt > 0 {
+            log::warn!(
+                "{}: dropped with {lost} messages unsent and {} in doubt; they are lost",
+                self.name,
+                ended.in_doubt
+            );
+        }
+    }
+}
+
+impl<T: Item> fmt::Debug for Push<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push")
+            .field("name", &self.name)
+            .field("endpoints", &self.endpoints)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,373 @@
+//! The worker of a [`Push`](super::Push): from the channel to the socket.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Outcome;
+use crate::{
+    attach::Attached,
+    context::{Events, RawFrame},
+    control::{Next, Order, Woken},
+    error::{DrainFailure, OutcomeError},
+    message::{collect_dropped, Frames, Item, Message},
+    native,
+    stats::Counters,
+    unsent::Unsent,
+    worker::{guarded, Failed},
+};
+
+/// What a worker leaves behind.
+pub(super) struct Ended<T> {
+    pub how: Result<(), DrainFailure>,
+    pub unsent: Vec<T>,
+    pub in_doubt: u64,
+}
+
+impl<T: Item> Ended<T> {
+    pub(super) fn into_unsent(self, outcomes: Option<Receiver<Outcome<T>>>) -> Unsent<T> {
+        let cause = match self.how {
+            Err(DrainFailure::Worker(cause)) => Some(cause),
+            _ => None,
+        };
+        Unsent {
+            items: self.unsent.into_iter(),
+            in_doubt: self.in_doubt,
+            cause,
+            outcomes,
+        }
+    }
+}
+
+/// The worker: it owns the socket, and one item at a time.
+pub(super) struct Carrier<T: Item> {
+    name: Arc<str>,
+    attached: Attached,
+    /// The channel; gone once nothing more is accepted.
+    items: Option<Receiver<T>>,
+    /// What was in the channel when it was closed.
+    queue: VecDeque<T>,
+    /// What is left of the item that is being sent.
+    hand: VecDeque<Message>,
+    /// The number of that item.
+    seq: u64,
+    /// When its turn came.
+    since: Option<Instant>,
+    report: Option<Sender<Outcome<T>>>,
+    counters: Arc<Counters>,
+    send_deadline: Option<Duration>,
+    /// The fewest bytes that a message so far had on the wire.
+    smallest: u64,
+}
+
+/// How often an idle worker looks after its socket: libzmq keeps the pipes of
+/// peers that left until somebody does.
+const CARE: Duration = Duration::from_secs(1);
+
+/// How often a draining worker asks whether everything is in the kernel. The
+/// answer costs microseconds.
+const FLUSH_CHECK: Duration = Duration::from_millis(1);
+
+/// Why a loop ended.
+enum End {
+    /// Everything was handed over.
+    Done,
+    Late,
+    Stopped,
+}
+
+impl<T: Item> Carrier<T> {
+    pub(super) fn new(
+        name: Arc<str>,
+        attached: Attached,
+        items: Receiver<T>,
+        report: Option<Sender<Outcome<T>>>,
+        send_deadline: Option<Duration>,
+    ) -> Self {
+        Self {
+            name,
+            attached,
+            items: Some(items),
+            queue: VecDeque::new(),
+            hand: VecDeque::new(),
+            seq: 0,
+            since: None,
+            report,
+            counters: Arc::default(),
+            send_deadline,
+            smallest: u64::MAX,
+        }
+    }
+
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    pub(super) fn carry(mut self) -> Ended<T> {
+        let name = Arc::clone(&self.name);
+        let how = match guarded(&name, || self.run()) {
+            Ok(End::Done) => Ok(()),
+            Ok(End::Late) => Err(DrainFailure::Deadline),
+            Ok(End::Stopped) => Err(DrainFailure::Stopped),
+            Err(cause) => {
+                log::error!("{cause}");
+                Err(DrainFailure::Worker(cause))
+            }
+        };
+        self.end(how)
+    }
+
+    fn run(&mut self) -> Result<End, Failed> {
+        loop {
+            match self.attached.listener.order() {
+                Order::Run => {}
+                Order::Drain => {
+                    self.attached.listener.act_on(Order::Drain);
+                    let until = self.attached.listener.drain_until();
+                    return self.finish(until);
+                }
+                Order::Stop => return Ok(End::Stopped),
+            }
+            if self.hand.is_empty() {
+                let Some(items) = &self.items else {
+                    return Ok(End::Done);
+                };
+                match self.attached.listener.next(items, CARE) {
+                    Next::Item(item) => self.take(item),
+                    Next::Gone => {
+                        log::info!("{}: the last sender is gone, draining", self.name);
+                        return self.finish(None);
+                    }
+                    Next::Ordered => continue,
+                    Next::Idle => {
+                        self.attached.socket.events().map_err(|f| Failed("look after its socket", f))?;
+                        continue;
+                    }
+                }
+            }
+            self.send_hand(None)?;
+        }
+    }
+
+    /// Sends what was accepted and nothing more.
+    fn finish(&mut self, until: Option<Instant>) -> Result<End, Failed> {
+        self.close_channel();
+        let mut until = until;
+        loop {
+            match self.attached.listener.order() {
+                Order::Stop => return Ok(End::Stopped),
+                // The senders were gone first; now there is a deadline too.
+                Order::Drain if until.is_none() => {
+                    self.attached.listener.act_on(Order::Drain);
+                    until = self.attached.listener.drain_until();
+                }
+                _ => {}
+            }
+            if self.hand.is_empty() {
+                match self.queue.pop_front() {
+                    Some(item) => self.take(item),
+                    None => break,
+                }
+            }
+            if self.send_hand(until)? == Woken::Late {
+                return Ok(End::Late);
+            }
+        }
+        self.flush(until)
+    }
+
+    /// Waits until everything that libzmq has is in the kernel.
+    fn flush(&mut self, until: Option<Instant>) -> Result<End, Failed> {
+        let mut until = until;
+        loop {
+            if native::flushed(&self.attached.socket, until) {
+                return Ok(End::Done);
+            }
+            let now = Instant::now();
+            if until.is_some_and(|u| now >= u) {
+                return Ok(End::Late);
+            }
+            let soon = now + FLUSH_CHECK;
+            let soon = until.map_or(soon, |u| u.min(soon));
+            match self.poll(Events::NONE, Some(soon))? {
+                Woken::Ordered if self.attached.listener.order() == Order::Stop => {
+                    return Ok(End::Stopped)
+                }
+                Woken::Ordered => {
+                    self.attached.listener.act_on(Order::Drain);
+                    until = self.attached.listener.drain_until();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn poll(&self, wanted: Events, until: Option<Instant>) -> Result<Woken, Failed> {
+        self.attached
+            .listener
+            .poll(&self.attached.socket, wanted, until)
+            .map_err(|f| Failed("wait for its socket", f))
+    }
+
+    fn take(&mut self, item: T) {
+        self.counters.taken.add(item.count());
+        item.unpack(&mut self.hand);
+        self.since = self.send_deadline.map(|_| Instant::now());
+        if self.hand.is_empty() {
+            self.report(Ok(()));
+        }
+    }
+
+    /// Sends what is in hand, as far as libzmq takes it. Comes back early when
+    /// there is an order, or when `until` has passed (`Late`).
+    fn send_hand(&mut self, until: Option<Instant>) -> Result<Woken, Failed> {
+        while let Some(message) = self.hand.pop_front() {
+            let (frames, bytes) = (message.frames().len(), message.len());
+            if let Some(message) = self.try_send(message)? {
+                self.hand.push_front(message);
+                self.counters.stalls.add(1);
+                let expiry = self.since.zip(self.send_deadline).map(|(s, d)| s + d);
+                let wake = [until, expiry].into_iter().flatten().min();
+                match self.poll(Events::OUT, wake)? {
+                    Woken::Late if until.is_some_and(|u| Instant::now() >= u) => {
+                        return Ok(Woken::Late)
+                    }
+                    Woken::Late => self.expire(),
+                    Woken::Ordered => return Ok(Woken::Ordered),
+                    _ => {}
+                }
+                continue;
+            }
+            self.counters.sent.add(1);
+            self.counters.bytes.add(bytes);
+            self.smallest = self.smallest.min((bytes + 2 * frames) as u64);
+            if self.hand.is_empty() {
+                self.report(Ok(()));
+            }
+        }
+        Ok(Woken::Ready)
+    }
+
+    /// Hands one message to libzmq, or gives it back if there is no room.
+    fn try_send(&mut self, message: Message) -> Result<Option<Message>, Failed> {
+        let failed = |f| Failed("send", f);
+        match message.into_frames_inner() {
+            Frames::One(frame) => {
+                let mut raw = match frame.into_raw() {
+                    Ok(raw) => raw,
+                    Err(frame) => return Ok(Some(Message::from_frame(frame))),
+                };
+                match self.attached.socket.send_frame(&mut raw) {
+                    Ok(true) => Ok(None),
+                    Ok(false) => Ok(Some(Message::from_raw(raw))),
+                    Err(failure) => {
+                        self.hand.push_front(Message::from_raw(raw));
+                        Err(failed(failure))
+                    }
+                }
+            }
+            Frames::Many(frames) => {
+                let mut raws = Vec::with_capacity(frames.len());
+                for frame in frames {
+                    match frame.into_raw() {
+                        Ok(raw) => raws.push(raw),
+                        // No memory: try again a little later.
+                        Err(frame) => {
+                            let rest = std::iter::once(frame);
+                            let all = raws.into_iter().map(RawFrame::into_frame).chain(rest);
+                            return Ok(Some(Message::from_frames(all.collect())));
+                        }
+                    }
+                }
+                match native::send_whole(&self.attached.socket, &mut raws) {
+                    Ok(true) => Ok(None),
+                    Ok(false) => Ok(Some(Message::from_raws(raws))),
+                    Err(failure) => {
+                        self.hand.push_front(Message::from_raws(raws));
+                        Err(failed(failure))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The item in hand has waited for too long.
+    fn expire(&mut self) {
+        let messages: Vec<_> = self.hand.drain(..).collect();
+        for item in T::pack(messages) {
+            self.report(Err(OutcomeError::Deadline(item)));
+        }
+    }
+
+    fn report(&mut self, result: Result<(), OutcomeError<T>>) {
+        let returned = result.as_ref().err().map(|OutcomeError::Deadline(item)| item.count());
+        let seq = self.seq;
+        self.seq += 1;
+        let told = self
+            .report
+            .as_ref()
+            .map(|report| report.try_send(Outcome { seq, result }).is_ok());
+        if told == Some(false) {
+            self.counters.outcomes_dropped.add(1);
+        }
+        match (returned, told) {
+            (Some(n), Some(true)) => self.counters.returned.add(n),
+            (Some(n), _) => {
+                self.counters.lost.add(n);
+                log::warn!("{}: lost {n}: the send deadline passed and nobody took it back", self.name);
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Accepts nothing more. What was accepted up to this moment is in
+    /// `queue` then, all of it.
+    fn close_channel(&mut self) {
+        if let Some(items) = self.items.take() {
+            for _ in 0..items.len() {
+                self.queue.extend(items.try_recv().ok());
+            }
+            // Whatever a sender put in since.
+            let late = collect_dropped(|| drop(items));
+            self.queue.extend(T::pack(late));
+        }
+    }
+
+    fn end(mut self, how: Result<(), DrainFailure>) -> Ended<T> {
+        self.close_channel();
+        let mut unsent = Vec::new();
+        let mut in_doubt = 0;
+        if how.is_err() {
+            let recalled = native::recall(&self.attached.socket);
+            in_doubt = recalled.in_doubt(self.smallest, self.counters.sent.get());
+            self.counters.sent.sub(recalled.messages.len());
+            unsent.extend(T::pack(recalled.messages.into_iter().map(Message::from_raws).collect()));
+            unsent.extend(T::pack(self.hand.drain(..).collect()));
+            for item in &self.queue {
+                self.counters.taken.add(item.count());
+            }
+            unsent.extend(self.queue.drain(..));
+        }
+        let count = unsent.iter().map(|i| i.count()).sum();
+        self.counters.returned.add(count);
+        self.counters.in_doubt.add(in_doubt as usize);
+        match &how {
+            Ok(()) => log::info!("{}: drained, {} sent", self.name, self.counters.sent.get()),
+            Err(why) => log::info!(
+                "{}: ended ({why}), {} sent, {count} unsent, {in_doubt} in doubt",
+                self.name,
+                self.counters.sent.get()
+            ),
+        }
+        self.attached.close();
+        Ended {
+            how,
+            unsent,
+            in_doubt,
+        }
+    }
+}

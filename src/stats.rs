@@ -1,0 +1,94 @@
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A snapshot of a queue's counters, all since it was opened and all in
+/// messages unless they say bytes.
+///
+/// Every message that a [`Push`](crate::Push) accepted is at any time in
+/// exactly one of `sent`, `returned`, `lost` and [`backlog`](Self::backlog).
+/// The numbers are read one after the other while the worker goes on, so a
+/// snapshot of a busy queue can be off by the few messages in motion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Push: taken into the channel. (For batches, those still in the channel
+    /// count once the worker takes them.)
+    pub accepted: u64,
+    /// Push: handed to libzmq and not taken back since.
+    pub sent: u64,
+    /// Pull: taken from libzmq.
+    pub received: u64,
+    /// Pull: handed into the channel.
+    pub delivered: u64,
+    /// Given back: in an outcome, or by `drain`, `abort` or `close`.
+    pub returned: u64,
+    /// Push: expired at their send deadline with nobody to take them back,
+    /// since outcomes were off or their channel was full.
+    pub lost: u64,
+    /// Push: handed to libzmq and, when the queue was aborted, neither known
+    /// to be in the kernel's hands nor recalled. They count as `sent` too.
+    pub in_doubt: u64,
+    /// Payload bytes of `sent` or `received`.
+    pub bytes: u64,
+    /// Outcomes that were thrown away because their channel was full.
+    pub outcomes_dropped: u64,
+    /// Push: how often the worker had to wait because every peer was at its
+    /// high-water mark, or there was none. Pull: because the channel was full.
+    pub stalls: u64,
+}
+
+impl Stats {
+    /// Push: accepted, and neither sent nor given back yet.
+    pub fn backlog(&self) -> u64 {
+        self.accepted.saturating_sub(self.sent + self.returned + self.lost)
+    }
+}
+
+/// Written by the queue's worker alone, read by anybody.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub taken: Counter,
+    pub sent: Counter,
+    pub received: Counter,
+    pub delivered: Counter,
+    pub returned: Counter,
+    pub lost: Counter,
+    pub in_doubt: Counter,
+    pub bytes: Counter,
+    pub outcomes_dropped: Counter,
+    pub stalls: Counter,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self, in_channel: usize) -> Stats {
+        Stats {
+            sent: self.sent.get(),
+            returned: self.returned.get(),
+            lost: self.lost.get(),
+            accepted: self.taken.get() + in_channel as u64,
+            delivered: self.delivered.get(),
+            received: self.received.get(),
+            in_doubt: self.in_doubt.get(),
+            bytes: self.bytes.get(),
+            outcomes_dropped: self.outcomes_dropped.get(),
+            stalls: self.stalls.get(),
+        }
+    }
+}
+
+/// A counter with one writer: a load and a store, no locked instruction.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: usize) {
+        self.0.store(self.get() + n as u64, Relaxed);
+    }
+
+    pub(crate) fn sub(&self, n: usize) {
+        self.0.store(self.get().saturating_sub(n as u64), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}

@@ -1,0 +1,126 @@
+use std::{fmt, iter::FusedIterator, vec};
+
+use crossbeam_channel::Receiver;
+
+use crate::{error::WorkerError, message::Item, push::Outcome, stats::Stats, Message};
+
+/// A [`Push`](crate::Push) that handed everything over.
+#[derive(Debug)]
+pub struct Drained<T: Item = Message> {
+    pub(crate) stats: Stats,
+    pub(crate) outcomes: Option<Receiver<Outcome<T>>>,
+}
+
+impl<T: Item> Drained<T> {
+    /// How many messages the queue sent in its life.
+    pub fn sent(&self) -> u64 {
+        self.stats.sent
+    }
+
+    /// The last state of the counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The outcomes that nobody has read yet, if there are any to be read.
+    pub fn outcomes(&self) -> Option<&Receiver<Outcome<T>>> {
+        self.outcomes.as_ref()
+    }
+}
+
+/// The messages of a [`Push`](crate::Push) that went nowhere, oldest first:
+/// taken back from libzmq, from the worker's hand, and from the channel.
+///
+/// With several peers "oldest first" holds for the messages of each. A
+/// [`Batch`](crate::Batch) comes back without what was sent of it.
+#[must_use = "these messages are lost when nobody looks at them"]
+pub struct Unsent<T: Item = Message> {
+    pub(crate) items: vec::IntoIter<T>,
+    pub(crate) in_doubt: u64,
+    pub(crate) cause: Option<WorkerError>,
+    pub(crate) outcomes: Option<Receiver<Outcome<T>>>,
+}
+
+impl<T: Item> Unsent<T> {
+    /// How many further messages may or may not arrive: a connection had begun
+    /// to send them, and whether the kernel got all of it is not known. Never
+    /// too low. With this crate's own build of libzmq it is 0 unless a
+    /// connection was stuck with a full kernel buffer, and then at most what
+    /// fits into one write; with a stock build it is all that libzmq may hold.
+    pub fn in_doubt(&self) -> u64 {
+        self.in_doubt
+    }
+
+    /// Why the worker had ended by itself, if it had.
+    pub fn cause(&self) -> Option<&WorkerError> {
+        self.cause.as_ref()
+    }
+
+    /// The outcomes that nobody has read yet, if there are any to be read.
+    pub fn outcomes(&self) -> Option<&Receiver<Outcome<T>>> {
+        self.outcomes.as_ref()
+    }
+}
+
+impl<T: Item> Iterator for Unsent<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        self.items.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+}
+
+impl<T: Item> ExactSizeIterator for Unsent<T> {}
+impl<T: Item> FusedIterator for Unsent<T> {}
+
+impl<T: Item> fmt::Debug for Unsent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsent")
+            .field("items", &self.items.len())
+            .field("in_doubt", &self.in_doubt)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Pull`](crate::Pull) had received and nobody had taken, oldest
+/// first.
+#[must_use = "these messages are lost when nobody looks at them"]
+pub struct Leftover<T: Item = Message> {
+    pub(crate) channel: Option<Receiver<T>>,
+    pub(crate) items: vec::IntoIter<T>,
+}
+
+impl<T: Item> Leftover<T> {
+    /// How many items are left.
+    pub fn len(&self) -> usize {
+        self.channel.as_ref().map_or(0, Receiver::len) + self.items.len()
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Item> Iterator for Leftover<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        // The worker is gone, so the channel only ever gets emptier.
+        let first = self.channel.as_ref().and_then(|c| c.try_recv().ok());
+        first.or_else(|| self.items.next())
+    }
+}
+
+impl<T: Item> FusedIterator for Leftover<T> {}
+
+impl<T: Item> fmt::Debug for Leftover<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leftover").field("items", &self.len()).finish()
+    }
+}

@@ -1,0 +1,121 @@
+//! A thread that owns a socket: spawned with a name, always joined, and never
+//! silent about how it ended.
+
+use std::{
+    any::Any,
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use crate::{
+    context::Failure,
+    control::Control,
+    error::{OpenError, OpenErrorKind, WorkerError},
+};
+
+/// The join end of a worker. Whoever drops it must have joined it.
+#[derive(Debug)]
+pub(crate) struct Worker<R> {
+    thread: Option<JoinHandle<R>>,
+    control: Arc<Control>,
+}
+
+impl<R: Send + 'static> Worker<R> {
+    /// Starts `body` on a thread of its own. When no thread can be had, `body`
+    /// is dropped, and with it all that it owns.
+    pub(crate) fn spawn(
+        name: &str,
+        control: Arc<Control>,
+        body: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        // std panics on a NUL in a thread's name.
+        let thread = thread::Builder::new()
+            .name(name.replace('\0', " "))
+            .spawn(move || {
+                block_signals();
+                body()
+            })
+            .map_err(|e| OpenError::io(OpenErrorKind::Resources, name, e))?;
+        Ok(Self {
+            thread: Some(thread),
+            control,
+        })
+    }
+
+    /// Waits for the worker's last word; `None` if it has been heard already,
+    /// or in a forked child, which has no such thread.
+    pub(crate) fn join(&mut self) -> Option<R> {
+        let thread = self.thread.take()?;
+        if self.control.is_foreign() {
+            std::mem::forget(thread);
+            return None;
+        }
+        // A worker catches its own panics; see `guarded`.
+        thread.join().ok()
+    }
+}
+
+/// Runs a worker's loop and turns a panic into an error, so that what follows
+/// can still save the messages and close the socket.
+pub(crate) fn guarded<R>(
+    name: &str,
+    run: impl FnOnce() -> Result<R, Failed>,
+) -> Result<R, WorkerError> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(end)) => Ok(end),
+        Ok(Err(failed)) => Err(failed.of(name)),
+        Err(payload) => Err(WorkerError::Panicked {
+            name: name.to_owned(),
+            message: panic_text(payload.as_ref()),
+        }),
+    }
+}
+
+/// An operation that failed, and what it was.
+#[derive(Debug)]
+pub(crate) struct Failed(pub &'static str, pub Failure);
+
+impl Failed {
+    fn of(self, name: &str) -> WorkerError {
+        let name = name.to_owned();
+        if self.1.is_terminated() {
+            WorkerError::ContextTerminated { name }
+        } else {
+            WorkerError::Libzmq {
+                name,
+                operation: self.0,
+                reason: self.1.to_string(),
+            }
+        }
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    payload
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no text".to_owned())
+}
+
+/// Signals belong to the program's own threads: a worker that ran a handler
+/// would do so with a stack and a timing that nobody expects.
+#[cfg(unix)]
+fn block_signals() {
+    // SAFETY: the set is initialised by sigfillset before it is used; the
+    // calls touch this thread's mask alone.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        // Faults of this very thread must keep their handlers: std reports a
+        // stack overflow from there.
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP] {
+            libc::sigdelset(&mut set, fault);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+}
+
+#[cfg(not(unix))]
+fn block_signals() {}
