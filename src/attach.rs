@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use zmq_sys as sys;
 
+#[cfg(unix)]
+use crate::ipc::{self, SocketFile};
 use crate::{
     config::Config,
     context::{Context, Failure, Socket, SocketKind},
@@ -11,8 +13,6 @@ use crate::{
     endpoint::{Endpoint, Role, Transport},
     error::{OpenError, OpenErrorKind},
 };
-#[cfg(unix)]
-use crate::ipc::{self, SocketFile};
 
 /// Everything that a worker takes along.
 ///
@@ -54,10 +54,13 @@ impl Attached {
                 Role::Bind => attached.bind(&endpoint, config)?,
                 Role::Connect => attached.connect(&endpoint)?,
             };
-            log::info!("{name}: {} {resolved}", match endpoint.role() {
-                Role::Bind => "listening at",
-                Role::Connect => "calling",
-            });
+            log::info!(
+                "{name}: {} {resolved}",
+                match endpoint.role() {
+                    Role::Bind => "listening at",
+                    Role::Connect => "calling",
+                }
+            );
             attached.endpoints.push(resolved);
         }
         Ok((attached, control))
@@ -91,7 +94,9 @@ impl Attached {
         if endpoint.transport() == Transport::Tcp && text.ends_with(":*") {
             text.replace_range(text.len() - 1.., "0");
         }
-        self.socket.bind(&text).map_err(|f| fail(&endpoint.to_string(), f))?;
+        self.socket
+            .bind(&text)
+            .map_err(|f| fail(&endpoint.to_string(), f))?;
         let resolved = self.socket.last_endpoint().map_err(|f| fail(&text, f))?;
         Ok(endpoint.resolved(&resolved))
     }
@@ -148,11 +153,31 @@ fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result
         ("high_water_mark", sys::ZMQ_RCVHWM, hwm),
         ("reconnect", sys::ZMQ_RECONNECT_IVL, millis(first)),
         ("reconnect", sys::ZMQ_RECONNECT_IVL_MAX, millis(longest)),
-        ("connect_timeout", sys::ZMQ_CONNECT_TIMEOUT, millis(config.connect_timeout)),
-        ("handshake_timeout", sys::ZMQ_HANDSHAKE_IVL, millis(config.handshake_timeout)),
-        ("heartbeat", sys::ZMQ_HEARTBEAT_IVL, millis(config.heartbeat)),
-        ("keepalive", sys::ZMQ_TCP_KEEPALIVE, i32::from(config.keepalive)),
-        ("only_connected_peers", sys::ZMQ_IMMEDIATE, i32::from(config.only_connected_peers)),
+        (
+            "connect_timeout",
+            sys::ZMQ_CONNECT_TIMEOUT,
+            millis(config.connect_timeout),
+        ),
+        (
+            "handshake_timeout",
+            sys::ZMQ_HANDSHAKE_IVL,
+            millis(config.handshake_timeout),
+        ),
+        (
+            "heartbeat",
+            sys::ZMQ_HEARTBEAT_IVL,
+            millis(config.heartbeat),
+        ),
+        (
+            "keepalive",
+            sys::ZMQ_TCP_KEEPALIVE,
+            i32::from(config.keepalive),
+        ),
+        (
+            "only_connected_peers",
+            sys::ZMQ_IMMEDIATE,
+            i32::from(config.only_connected_peers),
+        ),
         ("backlog", sys::ZMQ_BACKLOG, BACKLOG),
         ("ipv6", sys::ZMQ_IPV6, i32::from(six)),
     ] {

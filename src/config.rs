@@ -249,10 +249,16 @@ impl Config {
             return Err(out_of_range("high_water_mark", "1 to 2147483647 messages"));
         }
         if i64::try_from(self.max_message_size).is_err() {
-            return Err(out_of_range("max_message_size", "0 to 9223372036854775807 bytes"));
+            return Err(out_of_range(
+                "max_message_size",
+                "0 to 9223372036854775807 bytes",
+            ));
         }
         if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
-            return Err(out_of_range("mode", "0o600 to 0o777, with read and write for the owner"));
+            return Err(out_of_range(
+                "mode",
+                "0o600 to 0o777, with read and write for the owner",
+            ));
         }
         let (first, longest) = self.reconnect;
         for (option, value, max) in [
@@ -266,11 +272,17 @@ impl Config {
                 return Err(out_of_range(option, "at most 24 days"));
             }
             if !value.is_zero() && value < Duration::from_millis(1) {
-                return Err(out_of_range(option, "libzmq counts in milliseconds: 1 ms or more"));
+                return Err(out_of_range(
+                    option,
+                    "libzmq counts in milliseconds: 1 ms or more",
+                ));
             }
         }
         if first.is_zero() || longest < first {
-            return Err(out_of_range("reconnect", "first at least 1 ms, longest at least first"));
+            return Err(out_of_range(
+                "reconnect",
+                "first at least 1 ms, longest at least first",
+            ));
         }
         let endpoints = self
             .endpoints

@@ -75,7 +75,11 @@ impl Context {
         // SAFETY: takes nothing; a null is handled below.
         let raw = unsafe { sys::zmq_ctx_new() };
         if raw.is_null() {
-            return Err(OpenError::io(OpenErrorKind::Resources, "context", last_error().io()));
+            return Err(OpenError::io(
+                OpenErrorKind::Resources,
+                "context",
+                last_error().io(),
+            ));
         }
         for (option, value) in [
             (sys::ZMQ_IO_THREADS, threads),

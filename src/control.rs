@@ -81,7 +81,10 @@ impl Control {
     /// The two ends, joined by a pair of sockets on `context`.
     pub(crate) fn pair(context: &Context) -> Result<(Arc<Self>, Listener), Failure> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let name = format!("inproc://pushpull.control.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "inproc://pushpull.control.{}",
+            NUMBER.fetch_add(1, Ordering::Relaxed)
+        );
 
         let inside = context.socket(SocketKind::Pair)?;
         inside.bind(&name)?;
@@ -154,7 +157,9 @@ impl Control {
 
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").field("order", &self.order()).finish_non_exhaustive()
+        f.debug_struct("Control")
+            .field("order", &self.order())
+            .finish_non_exhaustive()
     }
 }
 
@@ -223,7 +228,9 @@ impl Listener {
         select.recv(&self.stop);
         let operation = select.select();
         if operation.index() == room {
-            operation.send(out, item).map_err(|e| (Woken::Gone, e.into_inner()))
+            operation
+                .send(out, item)
+                .map_err(|e| (Woken::Gone, e.into_inner()))
         } else {
             let _ = operation.recv(&self.stop);
             Err((Woken::Ordered, item))

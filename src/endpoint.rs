@@ -37,11 +37,12 @@ pub enum Transport {
 
 /// What fits into `sun_path` beside its final NUL; see unix(7) on Linux, where
 /// the field has 108 bytes, and unix(4) on the BSDs, where it has 104.
-pub(crate) const IPC_PATH_MAX: usize = if cfg!(any(target_os = "linux", target_os = "android", windows)) {
-    107
-} else {
-    103
-};
+pub(crate) const IPC_PATH_MAX: usize =
+    if cfg!(any(target_os = "linux", target_os = "android", windows)) {
+        107
+    } else {
+        103
+    };
 
 impl Endpoint {
     /// The role of the queue at this endpoint.
@@ -184,7 +185,11 @@ fn check_host_port(address: &str, any: bool) -> Result<(), &'static str> {
     if host.contains(':') && !bracketed {
         return Err("an IPv6 address needs brackets");
     }
-    let inner = if bracketed { &host[1..host.len() - 1] } else { host };
+    let inner = if bracketed {
+        &host[1..host.len() - 1]
+    } else {
+        host
+    };
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
     if !(inner.chars().all(plain) && !inner.is_empty() || host == "*") {
         return Err("the host has a character that no host has");

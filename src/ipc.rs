@@ -109,7 +109,10 @@ pub(crate) fn any_path() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("pushpull-{}-{number}.sock", std::process::id());
-    std::env::temp_dir().join(name).to_string_lossy().into_owned()
+    std::env::temp_dir()
+        .join(name)
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn clear_the_way(path: &Path, address: &SocketAddrUnix, endpoint: &str) -> Result<(), OpenError> {
@@ -127,13 +130,11 @@ fn clear_the_way(path: &Path, address: &SocketAddrUnix, endpoint: &str) -> Resul
         }
         Err(Errno::NOENT) => Ok(()),
         // A full backlog, or a listener of another kind, is a listener too.
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => {
-            Err(OpenError::new(
-                OpenErrorKind::AddressInUse,
-                endpoint,
-                "address in use: somebody listens there",
-            ))
-        }
+        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => Err(OpenError::new(
+            OpenErrorKind::AddressInUse,
+            endpoint,
+            "address in use: somebody listens there",
+        )),
         Err(e) => Err(fail(e)),
     }
 }
@@ -236,7 +237,10 @@ impl Drop for SocketFile {
         match fs::lstat(&self.path) {
             Ok(stat) if (stat.st_dev as u64, stat.st_ino) == (self.device, self.inode) => {
                 if let Err(e) = fs::unlink(&self.path) {
-                    log::warn!("{}: the socket file could not be removed: {e}", self.path.display());
+                    log::warn!(
+                        "{}: the socket file could not be removed: {e}",
+                        self.path.display()
+                    );
                 }
             }
             _ => {}

@@ -26,7 +26,9 @@ pub use crate::{
     context::Context,
     control::Stopper,
     endpoint::{Endpoint, Role, Transport},
-    error::{CloseError, DrainError, DrainFailure, OpenError, OpenErrorKind, OutcomeError, WorkerError},
+    error::{
+        CloseError, DrainError, DrainFailure, OpenError, OpenErrorKind, OutcomeError, WorkerError,
+    },
     message::{Batch, Item, Message},
     native::{libzmq, Libzmq},
     pull::Pull,

@@ -97,7 +97,11 @@ impl Message {
 
     /// The bytes of all frames together.
     pub fn len(&self) -> usize {
-        self.frames.as_slice().iter().map(|f| f.as_bytes().len()).sum()
+        self.frames
+            .as_slice()
+            .iter()
+            .map(|f| f.as_bytes().len())
+            .sum()
     }
 
     /// Whether there is not a single byte in any frame.
@@ -111,7 +115,8 @@ impl Message {
         match self.into_frames_inner() {
             Frames::One(frame) => frame.into_vec(),
             Frames::Many(frames) => {
-                let mut joined = Vec::with_capacity(frames.iter().map(|f| f.as_bytes().len()).sum());
+                let mut joined =
+                    Vec::with_capacity(frames.iter().map(|f| f.as_bytes().len()).sum());
                 for frame in &frames {
                     joined.extend_from_slice(frame.as_bytes());
                 }
@@ -190,7 +195,12 @@ impl AsRef<[u8]> for Message {
 impl Clone for Message {
     fn clone(&self) -> Self {
         let frames = self.frames.as_slice();
-        Self::from_frames(frames.iter().map(|f| Frame::copy_of(f.as_bytes())).collect())
+        Self::from_frames(
+            frames
+                .iter()
+                .map(|f| Frame::copy_of(f.as_bytes()))
+                .collect(),
+        )
     }
 }
 

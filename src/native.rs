@@ -10,11 +10,28 @@ mod ours;
 mod stock;
 
 #[cfg(pushpull_native)]
-pub(crate) use ours::{flushed, recall, send_whole, wait_until_gone, waiting};
+pub(crate) use ours::{flow, identity, recall, send_whole, wait_until_gone, waiting};
 #[cfg(not(pushpull_native))]
-pub(crate) use stock::{flushed, recall, send_whole, wait_until_gone, waiting};
+pub(crate) use stock::{flow, identity, recall, send_whole, wait_until_gone, waiting};
 
 use crate::context::RawFrame;
+
+/// How far the messages of a Push have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(pushpull_native),
+    expect(dead_code, reason = "the stock build can't tell")
+)]
+pub(crate) enum Flow {
+    /// Some wait in libzmq for a peer, or for room in the kernel.
+    InLibzmq,
+    /// The kernel has all, and the peers have yet to read some.
+    InKernel,
+    /// The peers' side has all.
+    Through,
+    /// Nobody can tell any more.
+    Unknown,
+}
 
 /// What libzmq gave back when a queue was aborted.
 #[derive(Debug, Default)]

@@ -204,7 +204,9 @@ impl<T: Item> Push<T> {
     /// The channel itself, to clone for other threads or to use in a `Select`.
     /// Clones that outlive the queue fail and give their messages back.
     pub fn sender(&self) -> &Sender<T> {
-        self.sender.as_ref().expect("there until the handle is gone")
+        self.sender
+            .as_ref()
+            .expect("there until the handle is gone")
     }
 
     /// The outcomes, if [`Config::outcomes`] asked for them.

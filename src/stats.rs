@@ -39,7 +39,8 @@ pub struct Stats {
 impl Stats {
     /// Push: accepted, and neither sent nor given back yet.
     pub fn backlog(&self) -> u64 {
-        self.accepted.saturating_sub(self.sent + self.returned + self.lost)
+        self.accepted
+            .saturating_sub(self.sent + self.returned + self.lost)
     }
 }
 

@@ -121,6 +121,8 @@ impl<T: Item> FusedIterator for Leftover<T> {}
 
 impl<T: Item> fmt::Debug for Leftover<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leftover").field("items", &self.len()).finish()
+        f.debug_struct("Leftover")
+            .field("items", &self.len())
+            .finish()
     }
 }

@@ -1,9 +1,4 @@
-use std::{
-    ffi::c_void,
-    fmt, mem,
-    mem::MaybeUninit,
-    ptr, slice,
-};
+use std::{ffi::c_void, fmt, mem, mem::MaybeUninit, ptr, slice};
 
 use zmq_sys as sys;
 
@@ -98,6 +93,25 @@ impl RawFrame {
         copy
     }
 
+    /// Moves a frame out of libzmq's hands and leaves an empty one there.
+    ///
+    /// # Safety
+    /// `from` points to an initialised frame that nobody else uses.
+    #[cfg(pushpull_native)]
+    pub(crate) unsafe fn take(from: *mut sys::zmq_msg_t) -> Self {
+        let mut frame = Self::empty();
+        // SAFETY: both are initialised; see above.
+        unsafe { sys::zmq_msg_move(&mut frame.0, from) };
+        frame
+    }
+
+    /// Whether another frame of the same message follows.
+    #[cfg(pushpull_native)]
+    pub(crate) fn more(&self) -> bool {
+        // SAFETY: initialised.
+        unsafe { sys::zmq_msg_more(&self.0) != 0 }
+    }
+
     pub(crate) fn into_frame(self) -> Frame {
         Frame::Native(self)
     }
@@ -166,4 +180,3 @@ impl Default for Frame {
         Frame::Owned(Vec::new())
     }
 }
-

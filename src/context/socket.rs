@@ -46,7 +46,12 @@ impl Socket {
     pub(crate) fn set(&self, option: u32, value: &[u8]) -> Result<(), Failure> {
         // SAFETY: the socket is open; libzmq copies `value.len()` bytes.
         check(unsafe {
-            sys::zmq_setsockopt(self.raw, option as c_int, value.as_ptr().cast(), value.len())
+            sys::zmq_setsockopt(
+                self.raw,
+                option as c_int,
+                value.as_ptr().cast(),
+                value.len(),
+            )
         })
     }
 
@@ -56,7 +61,9 @@ impl Socket {
         let mut size = mem::size_of::<c_int>();
         let at = ptr::from_mut(&mut value).cast();
         // SAFETY: ZMQ_EVENTS writes one int, for which there is room.
-        retry(|| unsafe { sys::zmq_getsockopt(self.raw, sys::ZMQ_EVENTS as c_int, at, &mut size) })?;
+        retry(|| unsafe {
+            sys::zmq_getsockopt(self.raw, sys::ZMQ_EVENTS as c_int, at, &mut size)
+        })?;
         Ok(Events(value as i16))
     }
 
@@ -122,8 +129,7 @@ impl Socket {
         let flags = sys::ZMQ_DONTWAIT | if more { sys::ZMQ_SNDMORE } else { 0 };
         // SAFETY: the socket is open, the frame initialised; on success libzmq
         // leaves an empty frame behind, on failure it leaves it as it was.
-        let sent =
-            retry(|| unsafe { sys::zmq_msg_send(&mut frame.0, self.raw, flags as c_int) });
+        let sent = retry(|| unsafe { sys::zmq_msg_send(&mut frame.0, self.raw, flags as c_int) });
         match sent {
             Ok(()) => Ok(true),
             Err(failure) if failure.is_again() => Ok(false),
@@ -179,11 +185,11 @@ impl Socket {
     /// descriptor outlives the queue.
     pub(crate) fn close_and_wait(self) {
         let context = self.context.clone();
-        let raw = self.raw;
+        let identity = crate::native::identity(&self);
         drop(self);
         // The last handle of a context ends it, which waits for everything.
         if Arc::strong_count(&context.inner) > 1 {
-            crate::native::wait_until_gone(&context, raw);
+            crate::native::wait_until_gone(&context, identity);
         }
     }
 }
@@ -213,4 +219,3 @@ pub(crate) struct Polled {
     pub this: bool,
     pub other: bool,
 }
-

@@ -1,8 +1,8 @@
-use std::{ffi::c_void, time::Instant};
+use std::{ffi::c_int, time::Instant};
 
 use zmq_sys as sys;
 
-use super::Recalled;
+use super::{Flow, Recalled};
 use crate::context::{Context, Failure, RawFrame, Socket};
 
 /// The longest that a close may wait for messages when nobody set a deadline.
@@ -12,12 +12,15 @@ const LINGER: i32 = 30_000;
 const WAITING: usize = 10_000;
 
 /// Stock libzmq can't tell. It is told to go on for as long when it closes.
-pub(crate) fn flushed(socket: &Socket, until: Option<Instant>) -> bool {
+pub(crate) fn flow(socket: &Socket, until: Option<Instant>) -> Flow {
     let linger = until.map_or(LINGER, |u| {
         let left = u.saturating_duration_since(Instant::now());
         i32::try_from(left.as_millis()).unwrap_or(i32::MAX)
     });
-    socket.set_int(sys::ZMQ_LINGER, linger).is_ok()
+    match socket.set_int(sys::ZMQ_LINGER, linger) {
+        Ok(()) => Flow::Through,
+        Err(_) => Flow::Unknown,
+    }
 }
 
 /// Nothing comes back, and everything ever sent may still have been inside.
@@ -49,4 +52,9 @@ pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<boo
     Ok(true)
 }
 
-pub(crate) fn wait_until_gone(_: &Context, _: *mut c_void) {}
+pub(crate) fn identity(_: &Socket) -> c_int {
+    0
+}
+
+/// Stock libzmq can't tell this either.
+pub(crate) fn wait_until_gone(_: &Context, _: c_int) {}

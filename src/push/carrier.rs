@@ -15,7 +15,7 @@ use crate::{
     control::{Next, Order, Woken},
     error::{DrainFailure, OutcomeError},
     message::{collect_dropped, Frames, Item, Message},
-    native,
+    native::{self, Flow},
     stats::Counters,
     unsent::Unsent,
     worker::{guarded, Failed},
@@ -144,7 +144,10 @@ impl<T: Item> Carrier<T> {
                     }
                     Next::Ordered => continue,
                     Next::Idle => {
-                        self.attached.socket.events().map_err(|f| Failed("look after its socket", f))?;
+                        self.attached
+                            .socket
+                            .events()
+                            .map_err(|f| Failed("look after its socket", f))?;
                         continue;
                     }
                 }
@@ -180,28 +183,30 @@ impl<T: Item> Carrier<T> {
         self.flush(until)
     }
 
-    /// Waits until everything that libzmq has is in the kernel.
+    /// Waits until everything that libzmq has is in the kernel, and then as
+    /// long as the deadline allows until the peers have read it from there: a
+    /// peer with a stock libzmq loses what it had not read when an ipc
+    /// connection closes (libzmq issue 4660).
     fn flush(&mut self, until: Option<Instant>) -> Result<End, Failed> {
         let mut until = until;
         loop {
-            if native::flushed(&self.attached.socket, until) {
+            let flow = native::flow(&self.attached.socket, until);
+            if flow == Flow::Through {
                 return Ok(End::Done);
             }
+            let safe = flow == Flow::InKernel;
             let now = Instant::now();
             if until.is_some_and(|u| now >= u) {
-                return Ok(End::Late);
+                return Ok(if safe { End::Done } else { End::Late });
             }
             let soon = now + FLUSH_CHECK;
             let soon = until.map_or(soon, |u| u.min(soon));
-            match self.poll(Events::NONE, Some(soon))? {
-                Woken::Ordered if self.attached.listener.order() == Order::Stop => {
-                    return Ok(End::Stopped)
+            if self.poll(Events::NONE, Some(soon))? == Woken::Ordered {
+                if self.attached.listener.order() == Order::Stop {
+                    return Ok(if safe { End::Done } else { End::Stopped });
                 }
-                Woken::Ordered => {
-                    self.attached.listener.act_on(Order::Drain);
-                    until = self.attached.listener.drain_until();
-                }
-                _ => {}
+                self.attached.listener.act_on(Order::Drain);
+                until = self.attached.listener.drain_until();
             }
         }
     }
@@ -304,7 +309,10 @@ impl<T: Item> Carrier<T> {
     }
 
     fn report(&mut self, result: Result<(), OutcomeError<T>>) {
-        let returned = result.as_ref().err().map(|OutcomeError::Deadline(item)| item.count());
+        let returned = result
+            .as_ref()
+            .err()
+            .map(|OutcomeError::Deadline(item)| item.count());
         let seq = self.seq;
         self.seq += 1;
         let told = self
@@ -318,7 +326,10 @@ impl<T: Item> Carrier<T> {
             (Some(n), Some(true)) => self.counters.returned.add(n),
             (Some(n), _) => {
                 self.counters.lost.add(n);
-                log::warn!("{}: lost {n}: the send deadline passed and nobody took it back", self.name);
+                log::warn!(
+                    "{}: lost {n}: the send deadline passed and nobody took it back",
+                    self.name
+                );
             }
             (None, _) => {}
         }
@@ -345,7 +356,13 @@ impl<T: Item> Carrier<T> {
             let recalled = native::recall(&self.attached.socket);
             in_doubt = recalled.in_doubt(self.smallest, self.counters.sent.get());
             self.counters.sent.sub(recalled.messages.len());
-            unsent.extend(T::pack(recalled.messages.into_iter().map(Message::from_raws).collect()));
+            unsent.extend(T::pack(
+                recalled
+                    .messages
+                    .into_iter()
+                    .map(Message::from_raws)
+                    .collect(),
+            ));
             unsent.extend(T::pack(self.hand.drain(..).collect()));
             for item in &self.queue {
                 self.counters.taken.add(item.count());

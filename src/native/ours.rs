@@ -1,0 +1,112 @@
+use std::{
+    ffi::{c_int, c_void},
+    ptr, thread,
+    time::{Duration, Instant},
+};
+
+use zmq_sys::{native as sys, zmq_msg_t};
+
+use super::{Flow, Recalled};
+use crate::context::{last_error, Context, Failure, RawFrame, Socket};
+
+/// Where the messages of a Push are: asks the connections, which takes
+/// microseconds.
+pub(crate) fn flow(socket: &Socket, _until: Option<Instant>) -> Flow {
+    let mut flow = sys::pushpull_flow::default();
+    // SAFETY: the socket is open and this thread's own; `flow` is written.
+    match unsafe { sys::pushpull_flushed(socket.raw(), &mut flow) } {
+        1 if flow.in_kernel > 0 => Flow::InKernel,
+        1 => Flow::Through,
+        // The context ended, so nothing will ever move again.
+        -1 => Flow::Unknown,
+        _ => Flow::InLibzmq,
+    }
+}
+
+/// Takes every message back that no connection has begun to send.
+pub(crate) fn recall(socket: &Socket) -> Recalled {
+    unsafe extern "C" fn take(hint: *mut c_void, frame: *mut zmq_msg_t) {
+        // SAFETY: the hint is the vector below, which nobody else uses during
+        // the call; the frame is initialised and left empty.
+        unsafe { (*hint.cast::<Vec<RawFrame>>()).push(RawFrame::take(frame)) };
+    }
+
+    let mut frames: Vec<RawFrame> = Vec::new();
+    let mut counts = sys::pushpull_recalled::default();
+    let queued = depth(socket).0;
+    // SAFETY: the socket is open and this thread's own; `take` gets the vector
+    // and returns before the call does.
+    let done = unsafe {
+        let hint = ptr::from_mut(&mut frames).cast();
+        sys::pushpull_recall(socket.raw(), Some(take), hint, &mut counts)
+    };
+    let mut messages = Vec::with_capacity(counts.messages as usize);
+    let mut message = Vec::new();
+    for frame in frames {
+        let more = frame.more();
+        message.push(frame);
+        if !more {
+            messages.push(std::mem::take(&mut message));
+        }
+    }
+    // What could not be asked for may be anywhere.
+    let unknown = if done == -1 || counts.unasked > 0 {
+        queued.saturating_sub(messages.len() as u64)
+    } else {
+        0
+    };
+    Recalled {
+        messages,
+        torn: counts.torn + counts.encoding + unknown,
+        unwritten: counts.unwritten,
+    }
+}
+
+/// How many messages are ready to be received.
+pub(crate) fn waiting(socket: &Socket) -> usize {
+    depth(socket).1 as usize
+}
+
+fn depth(socket: &Socket) -> (u64, u64) {
+    let (mut outbound, mut inbound) = (0, 0);
+    // SAFETY: the socket is open and this thread's own.
+    if unsafe { sys::pushpull_depth(socket.raw(), &mut outbound, &mut inbound) } == -1 {
+        return (0, 0);
+    }
+    (outbound, inbound)
+}
+
+/// Sends a message of several frames, all or none. If there is no room, or on
+/// an error, the frames are untouched.
+pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<bool, Failure> {
+    // SAFETY: the socket is open and this thread's own; `RawFrame` is a
+    // transparent `zmq_msg_t`, and all of them are initialised.
+    let sent =
+        unsafe { sys::pushpull_send(socket.raw(), frames.as_mut_ptr().cast(), frames.len()) };
+    match sent {
+        -1 => match last_error() {
+            failure if failure.is_again() => Ok(false),
+            failure => Err(failure),
+        },
+        _ => Ok(true),
+    }
+}
+
+/// What [`wait_until_gone`] needs to know; to be asked before the close.
+pub(crate) fn identity(socket: &Socket) -> c_int {
+    // SAFETY: the socket is open and this thread's own.
+    unsafe { sys::pushpull_id(socket.raw()) }
+}
+
+/// Returns when a closed socket, its connections and their descriptors are
+/// gone from a context that lives on.
+pub(crate) fn wait_until_gone(context: &Context, identity: c_int) {
+    /// An I/O thread that resolves a name can't be waited for.
+    const PATIENCE: Duration = Duration::from_millis(40);
+
+    let until = Instant::now() + PATIENCE;
+    // SAFETY: the context lives as long as the handle that we were given.
+    while unsafe { sys::pushpull_gone(context.raw(), identity) } == 0 && Instant::now() < until {
+        thread::sleep(Duration::from_micros(100));
+    }
+}
