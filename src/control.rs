@@ -19,7 +19,7 @@ use std::{
 
 use crossbeam_channel::{bounded, Receiver, Select, Sender, TryRecvError, TrySendError};
 
-use crate::context::{Context, Events, Failure, Frame, Socket, SocketKind};
+use crate::context::{Context, Events, Failure, RawFrame, Socket, SocketKind};
 
 /// What a worker is to do. Orders only ever rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,10 +130,10 @@ impl Control {
         ends.drain_until = until;
         self.order.store(order as u8, Ordering::Release);
         ends.hold = None;
-        if let (Some(bell), Ok(mut ring)) = (&ends.bell, Frame::default().into_raw()) {
+        if let Some(bell) = &ends.bell {
             // Two rings at most in a worker's life, so there is always room;
             // it fails only when the context ends, which wakes the worker too.
-            let _ = bell.send_frame(&mut ring);
+            let _ = bell.send_part(&mut RawFrame::empty(), false);
         }
     }
 

@@ -245,16 +245,15 @@ impl Item for Message {}
 impl Item for Batch {}
 
 pub(crate) mod sealed {
-    use std::collections::VecDeque;
-
     use super::{Batch, Message};
 
     pub trait Item: Sized {
         const IS_BATCH: bool;
 
         fn count(&self) -> usize;
-        fn unpack(self, into: &mut VecDeque<Message>);
+        fn unpack(self, take: impl FnMut(Message));
         fn pack(messages: Vec<Message>) -> Vec<Self>;
+        fn each(messages: &mut Vec<Message>, take: impl FnMut(Self));
     }
 
     impl Item for Message {
@@ -264,12 +263,18 @@ pub(crate) mod sealed {
             1
         }
 
-        fn unpack(self, into: &mut VecDeque<Message>) {
-            into.push_back(self);
+        #[inline]
+        fn unpack(self, mut take: impl FnMut(Message)) {
+            take(self);
         }
 
         fn pack(messages: Vec<Message>) -> Vec<Self> {
             messages
+        }
+
+        #[inline]
+        fn each(messages: &mut Vec<Message>, take: impl FnMut(Self)) {
+            messages.drain(..).for_each(take);
         }
     }
 
@@ -280,8 +285,9 @@ pub(crate) mod sealed {
             self.len()
         }
 
-        fn unpack(self, into: &mut VecDeque<Message>) {
-            into.extend(self);
+        #[inline]
+        fn unpack(self, take: impl FnMut(Message)) {
+            self.into_iter().for_each(take);
         }
 
         fn pack(messages: Vec<Message>) -> Vec<Self> {
@@ -290,6 +296,14 @@ pub(crate) mod sealed {
             } else {
                 vec![messages]
             }
+        }
+
+        #[inline]
+        fn each(messages: &mut Vec<Message>, take: impl FnMut(Self)) {
+            let next = Vec::with_capacity(messages.len());
+            Self::pack(std::mem::replace(messages, next))
+                .into_iter()
+                .for_each(take);
         }
     }
 }

@@ -10,9 +10,13 @@ mod ours;
 mod stock;
 
 #[cfg(pushpull_native)]
-pub(crate) use ours::{flow, identity, recall, send_whole, wait_until_gone, waiting};
+pub(crate) use ours::{
+    flow, identity, recall, receive, send_run, send_whole, wait_until_gone, waiting,
+};
 #[cfg(not(pushpull_native))]
-pub(crate) use stock::{flow, identity, recall, send_whole, wait_until_gone, waiting};
+pub(crate) use stock::{
+    flow, identity, recall, receive, send_run, send_whole, wait_until_gone, waiting,
+};
 
 use crate::context::RawFrame;
 

@@ -7,7 +7,7 @@ use crossbeam_channel::{
 use crate::{
     attach::Attached,
     config::Config,
-    context::{Events, Frame, SocketKind},
+    context::{Events, RawFrame, SocketKind},
     control::{Control, Order, Stopper, Woken},
     endpoint::Endpoint,
     error::{CloseError, OpenError, WorkerError},
@@ -113,7 +113,9 @@ impl<T: Item> Pull<T> {
             attached,
             out,
             parts: Vec::new(),
-            held: None,
+            frames: Vec::new(),
+            messages: Vec::new(),
+            held: Vec::new(),
             counters: Arc::clone(&counters),
         };
         let worker = Worker::spawn(&format!("pull {name}"), Arc::clone(&control), move || {
@@ -267,9 +269,11 @@ struct Carrier<T: Item> {
     attached: Attached,
     out: Sender<T>,
     /// The frames so far of a message of several.
-    parts: Vec<Frame>,
-    /// An item that found no room after all, since the channel is shared.
-    held: Option<T>,
+    parts: Vec<RawFrame>,
+    /// What was just received, each list empty whenever the worker waits.
+    frames: Vec<RawFrame>,
+    messages: Vec<Message>,
+    held: Vec<T>,
     counters: Arc<Counters>,
 }
 
@@ -288,88 +292,105 @@ impl<T: Item> Carrier<T> {
 
     fn run(&mut self) -> Result<(), Failed> {
         while self.attached.listener.order() == Order::Run {
-            if self.out.is_full() {
+            let room = self.room();
+            if room == 0 {
                 self.counters.stalls.add(1);
-                if self.attached.listener.room(&self.out) != Woken::Ready {
-                    continue;
-                }
+                self.attached.listener.room(&self.out);
+                continue;
             }
-            let messages = self.receive()?;
-            if messages.is_empty() {
+            self.receive(room)?;
+            if self.messages.is_empty() {
                 self.attached
                     .listener
                     .poll(&self.attached.socket, Events::IN, None)
                     .map_err(|f| Failed("wait for its socket", f))?;
                 continue;
             }
-            for item in T::pack(messages) {
-                let count = item.count();
-                match self.attached.listener.hand_over(&self.out, item) {
-                    Ok(()) => self.counters.delivered.add(count),
-                    Err((why, item)) => {
-                        self.held = Some(item);
-                        if why == Woken::Gone {
-                            log::info!("{}: the last receiver is gone, ending", self.name);
-                            return Ok(());
-                        }
-                    }
-                }
+            if self.hand_over() == Woken::Gone {
+                log::info!("{}: the last receiver is gone, ending", self.name);
+                return Ok(());
             }
         }
         Ok(())
     }
 
-    /// What is at hand and fits into one item of the channel.
-    fn receive(&mut self) -> Result<Vec<Message>, Failed> {
-        let most = if T::IS_BATCH { BATCH } else { 1 };
-        let mut messages = Vec::new();
-        while messages.len() < most {
-            match self.receive_one()? {
-                Some(message) => messages.push(message),
-                None => break,
-            }
+    /// How many messages to take from libzmq, so that all find room.
+    fn room(&self) -> usize {
+        let items = match self.out.capacity() {
+            // A rendezvous: there is room when somebody waits for an item.
+            Some(0) => usize::from(self.attached.listener.room(&self.out) == Woken::Ready),
+            Some(capacity) => capacity - self.out.len(),
+            None => usize::MAX,
+        };
+        if T::IS_BATCH && items > 0 {
+            BATCH
+        } else {
+            items.min(BATCH)
         }
-        Ok(messages)
     }
 
-    fn receive_one(&mut self) -> Result<Option<Message>, Failed> {
-        let failed = |f| Failed("receive", f);
-        loop {
-            let Some((frame, more)) = self.attached.socket.recv_frame().map_err(failed)? else {
-                return Ok(None);
-            };
-            let message = if more {
+    /// Takes what is at hand, `most` messages at the most.
+    fn receive(&mut self, most: usize) -> Result<(), Failed> {
+        native::receive(&self.attached.socket, &mut self.frames, most)
+            .map_err(|f| Failed("receive", f))?;
+        let before = self.messages.len();
+        let mut bytes = 0;
+        for frame in self.frames.drain(..) {
+            bytes += frame.as_bytes().len();
+            if frame.more() {
                 self.parts.push(frame);
-                continue;
             } else if self.parts.is_empty() {
-                Message::from_frame(frame)
+                self.messages.push(Message::from_raw(frame));
             } else {
                 self.parts.push(frame);
-                Message::from_frames(std::mem::take(&mut self.parts))
-            };
-            self.counters.received.add(1);
-            self.counters.bytes.add(message.len());
-            return Ok(Some(message));
+                let parts = std::mem::take(&mut self.parts);
+                self.messages.push(Message::from_raws(parts));
+            }
         }
+        self.counters.received.add(self.messages.len() - before);
+        self.counters.bytes.add(bytes);
+        Ok(())
+    }
+
+    /// Puts what was received into the channel; what finds no room there after
+    /// all, since the channel is shared and an order came, is `held`.
+    fn hand_over(&mut self) -> Woken {
+        let mut woken = Woken::Ready;
+        T::each(&mut self.messages, |item| {
+            if woken == Woken::Ready {
+                let count = item.count();
+                match self.attached.listener.hand_over(&self.out, item) {
+                    Ok(()) => self.counters.delivered.add(count),
+                    Err((why, item)) => {
+                        woken = why;
+                        self.held.push(item);
+                    }
+                }
+            } else {
+                self.held.push(item);
+            }
+        });
+        woken
     }
 
     fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
         self.attached.stop_listening();
-        let mut leftover: Vec<T> = self.held.take().into_iter().collect();
         // As many as there are now, and not what still comes meanwhile.
-        let waiting = native::waiting(&self.attached.socket);
-        let mut messages = Vec::new();
-        while messages.len() < waiting {
-            match self.receive_one() {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) | Err(_) => break,
+        let mut waiting = native::waiting(&self.attached.socket);
+        while waiting > 0 || !self.parts.is_empty() {
+            let before = (self.messages.len(), self.parts.len());
+            let taken = self.receive(waiting.clamp(1, BATCH));
+            if taken.is_err() || (self.messages.len(), self.parts.len()) == before {
+                break;
             }
+            waiting = waiting.saturating_sub(self.messages.len() - before.0);
         }
-        leftover.extend(T::pack(messages));
+        let mut leftover = self.held;
+        leftover.extend(T::pack(self.messages));
         let count = leftover.iter().map(|i| i.count()).sum();
         self.counters.returned.add(count);
         log::info!(
-            "{}: closed, {} received, {count} of them taken back from libzmq",
+            "{}: closed, {} received, {count} of them not handed over",
             self.name,
             self.counters.received.get()
         );

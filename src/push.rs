@@ -1,4 +1,5 @@
 mod carrier;
+mod hand;
 
 use std::{
     fmt,

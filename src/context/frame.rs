@@ -1,4 +1,10 @@
-use std::{ffi::c_void, fmt, mem, mem::MaybeUninit, ptr, slice};
+use std::{
+    alloc::{handle_alloc_error, Layout},
+    ffi::c_void,
+    fmt, mem,
+    mem::MaybeUninit,
+    ptr, slice,
+};
 
 use zmq_sys as sys;
 
@@ -38,23 +44,23 @@ impl RawFrame {
         }
     }
 
-    fn copy_of(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         let mut raw = MaybeUninit::<sys::zmq_msg_t>::uninit();
         // SAFETY: initialises the struct, or returns -1 and leaves it alone.
         if unsafe { sys::zmq_msg_init_size(raw.as_mut_ptr(), bytes.len()) } == -1 {
-            return None;
+            out_of_memory(bytes.len());
         }
         // SAFETY: initialised just now, with room for `bytes.len()` bytes.
         unsafe {
             let mut raw = raw.assume_init();
             let at = sys::zmq_msg_data(&mut raw).cast::<u8>();
             ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
-            Some(Self(raw))
+            Self(raw)
         }
     }
 
     /// Takes a vector over without a copy.
-    fn owning(bytes: Vec<u8>) -> Result<Self, Vec<u8>> {
+    fn owning(bytes: Vec<u8>) -> Self {
         let mut bytes = mem::ManuallyDrop::new(bytes);
         let mut raw = MaybeUninit::<sys::zmq_msg_t>::uninit();
         // SAFETY: the vector's memory stays valid until `free_vec` gets it
@@ -69,13 +75,21 @@ impl RawFrame {
             )
         };
         if made == -1 {
-            return Err(mem::ManuallyDrop::into_inner(bytes));
+            out_of_memory(mem::size_of::<sys::zmq_msg_t>());
         }
         // SAFETY: initialised just now.
-        Ok(Self(unsafe { raw.assume_init() }))
+        Self(unsafe { raw.assume_init() })
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    /// Empties a list of frames that libzmq has taken. What it leaves behind
+    /// are empty frames, which hold nothing to be closed.
+    pub(crate) fn forget_sent(frames: &mut Vec<Self>) {
+        debug_assert!(frames.iter().all(|f| f.as_bytes().is_empty()));
+        // SAFETY: shortens the list; see above for why nothing leaks.
+        unsafe { frames.set_len(0) };
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         // SAFETY: zmq_msg_data and zmq_msg_size only read the struct; the
         // bytes live as long as it does, and an empty frame has a pointer too.
         unsafe {
@@ -106,7 +120,6 @@ impl RawFrame {
     }
 
     /// Whether another frame of the same message follows.
-    #[cfg(pushpull_native)]
     pub(crate) fn more(&self) -> bool {
         // SAFETY: initialised.
         unsafe { sys::zmq_msg_more(&self.0) != 0 }
@@ -132,15 +145,19 @@ impl Drop for RawFrame {
     }
 }
 
+/// Ends the process as Rust does when memory runs out anywhere else.
+fn out_of_memory(bytes: usize) -> ! {
+    let layout = Layout::from_size_align(bytes.max(1), 1).unwrap_or(Layout::new::<u8>());
+    handle_alloc_error(layout)
+}
+
 /// Below this many bytes a frame is cheaper copied into libzmq's own memory
 /// than handed over with a free function.
 const COPIED: usize = 512;
 
 impl Frame {
-    /// A frame of its own memory. Falls back to a vector, whose allocation
-    /// ends the process in Rust's own way, when libzmq has no memory.
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        RawFrame::copy_of(bytes).map_or_else(|| Frame::Owned(bytes.to_vec()), Frame::Native)
+        Frame::Native(RawFrame::copy_of(bytes))
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -158,13 +175,11 @@ impl Frame {
     }
 
     /// The frame in the form that libzmq sends.
-    pub(crate) fn into_raw(self) -> Result<RawFrame, Self> {
+    pub(crate) fn into_raw(self) -> RawFrame {
         match self {
-            Frame::Native(raw) => Ok(raw),
-            Frame::Owned(bytes) if bytes.len() < COPIED => {
-                RawFrame::copy_of(&bytes).ok_or(Frame::Owned(bytes))
-            }
-            Frame::Owned(bytes) => RawFrame::owning(bytes).map_err(Frame::Owned),
+            Frame::Native(raw) => raw,
+            Frame::Owned(bytes) if bytes.len() < COPIED => RawFrame::copy_of(&bytes),
+            Frame::Owned(bytes) => RawFrame::owning(bytes),
         }
     }
 }

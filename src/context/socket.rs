@@ -7,7 +7,7 @@ use std::{
 
 use zmq_sys as sys;
 
-use super::{c_string, check, last_error, libc_errno, retry, Context, Failure, Frame, RawFrame};
+use super::{c_string, check, last_error, libc_errno, retry, Context, Failure, RawFrame};
 
 /// The socket types of this crate.
 #[derive(Clone, Copy, Debug)]
@@ -102,29 +102,21 @@ impl Socket {
     }
 
     /// Receives one frame, if there is one.
-    pub(crate) fn recv_frame(&self) -> Result<Option<(Frame, bool)>, Failure> {
+    pub(crate) fn recv_frame(&self) -> Result<Option<RawFrame>, Failure> {
         let mut frame = RawFrame::empty();
         // SAFETY: the socket is open, the frame initialised.
         let received = retry(|| unsafe {
             sys::zmq_msg_recv(&mut frame.0, self.raw, sys::ZMQ_DONTWAIT as c_int)
         });
         match received {
-            Ok(()) => {
-                // SAFETY: the frame is initialised.
-                let more = unsafe { sys::zmq_msg_more(&frame.0) } != 0;
-                Ok(Some((Frame::Native(frame), more)))
-            }
+            Ok(()) => Ok(Some(frame)),
             Err(failure) if failure.is_again() => Ok(None),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Sends a message of one frame without waiting. On any error the frame is
-    /// untouched.
-    pub(crate) fn send_frame(&self, frame: &mut RawFrame) -> Result<bool, Failure> {
-        self.send_part(frame, false)
-    }
-
+    /// Sends one frame without waiting; false when there is no room. Unless it
+    /// was sent, the frame is untouched.
     pub(crate) fn send_part(&self, frame: &mut RawFrame, more: bool) -> Result<bool, Failure> {
         let flags = sys::ZMQ_DONTWAIT | if more { sys::ZMQ_SNDMORE } else { 0 };
         // SAFETY: the socket is open, the frame initialised; on success libzmq

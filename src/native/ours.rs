@@ -92,6 +92,45 @@ pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<boo
     }
 }
 
+/// Sends messages of one frame each, in order, and tells how many went; those
+/// are empty then. None means that there is no room.
+pub(crate) fn send_run(socket: &Socket, frames: &mut [RawFrame]) -> Result<usize, Failure> {
+    // SAFETY: as for `send_whole`.
+    let sent =
+        unsafe { sys::pushpull_send_many(socket.raw(), frames.as_mut_ptr().cast(), frames.len()) };
+    none_if_again(sent)
+}
+
+/// Receives up to `most` frames into a list that is empty, and no part of a
+/// message unless it has more frames than that.
+pub(crate) fn receive(
+    socket: &Socket,
+    frames: &mut Vec<RawFrame>,
+    most: usize,
+) -> Result<(), Failure> {
+    debug_assert!(frames.is_empty());
+    frames.reserve_exact(most);
+    let room = &mut frames.spare_capacity_mut()[..most];
+    // SAFETY: the socket is open and this thread's own; libzmq initialises as
+    // many frames as it returns, in memory that is there for `room.len()`.
+    let received =
+        unsafe { sys::pushpull_recv_many(socket.raw(), room.as_mut_ptr().cast(), room.len()) };
+    let count = none_if_again(received)?;
+    // SAFETY: see above; the list was empty.
+    unsafe { frames.set_len(count) };
+    Ok(())
+}
+
+fn none_if_again(count: isize) -> Result<usize, Failure> {
+    match usize::try_from(count) {
+        Ok(count) => Ok(count),
+        Err(_) => match last_error() {
+            failure if failure.is_again() => Ok(0),
+            failure => Err(failure),
+        },
+    }
+}
+
 /// What [`wait_until_gone`] needs to know; to be asked before the close.
 pub(crate) fn identity(socket: &Socket) -> c_int {
     // SAFETY: the socket is open and this thread's own.

@@ -35,6 +35,31 @@ pub(crate) fn waiting(_: &Socket) -> usize {
     WAITING
 }
 
+pub(crate) fn send_run(socket: &Socket, frames: &mut [RawFrame]) -> Result<usize, Failure> {
+    for (i, frame) in frames.iter_mut().enumerate() {
+        match socket.send_part(frame, false) {
+            Ok(true) => {}
+            Err(failure) if i == 0 => return Err(failure),
+            _ => return Ok(i),
+        }
+    }
+    Ok(frames.len())
+}
+
+pub(crate) fn receive(
+    socket: &Socket,
+    frames: &mut Vec<RawFrame>,
+    most: usize,
+) -> Result<(), Failure> {
+    while frames.len() < most {
+        match socket.recv_frame()? {
+            Some(frame) => frames.push(frame),
+            None => break,
+        }
+    }
+    Ok(())
+}
+
 /// Without our build, libzmq swallows the rest of a message, and calls it
 /// sent, when the peer leaves between two of its frames.
 pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<bool, Failure> {

@@ -8,13 +8,13 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Outcome;
+use super::{hand::Hand, Outcome};
 use crate::{
     attach::Attached,
-    context::{Events, RawFrame},
+    context::Events,
     control::{Next, Order, Woken},
     error::{DrainFailure, OutcomeError},
-    message::{collect_dropped, Frames, Item, Message},
+    message::{collect_dropped, Item, Message},
     native::{self, Flow},
     stats::Counters,
     unsent::Unsent,
@@ -52,7 +52,7 @@ pub(super) struct Carrier<T: Item> {
     /// What was in the channel when it was closed.
     queue: VecDeque<T>,
     /// What is left of the item that is being sent.
-    hand: VecDeque<Message>,
+    hand: Hand,
     /// The number of that item.
     seq: u64,
     /// When its turn came.
@@ -93,7 +93,7 @@ impl<T: Item> Carrier<T> {
             attached,
             items: Some(items),
             queue: VecDeque::new(),
-            hand: VecDeque::new(),
+            hand: Hand::default(),
             seq: 0,
             since: None,
             report,
@@ -218,97 +218,73 @@ impl<T: Item> Carrier<T> {
             .map_err(|f| Failed("wait for its socket", f))
     }
 
-    fn take(&mut self, item: T) {
-        self.counters.taken.add(item.count());
-        item.unpack(&mut self.hand);
+    /// Takes an item in hand, and more while they come without a wait. Where
+    /// the fate of each item is to be told, it is one at a time.
+    fn take(&mut self, first: T) {
+        let one_by_one = self.report.is_some() || self.send_deadline.is_some();
         self.since = self.send_deadline.map(|_| Instant::now());
-        if self.hand.is_empty() {
-            self.report(Ok(()));
+        let mut next = Some(first);
+        while let Some(item) = next.take() {
+            let (mut messages, mut bytes) = (0, 0);
+            item.unpack(|message| {
+                let size = message.len();
+                messages += 1;
+                bytes += size;
+                self.smallest = self.smallest.min(size as u64 + 2);
+                self.hand.put(message);
+            });
+            self.counters.taken.add(messages);
+            self.counters.bytes.add(bytes);
+            if !one_by_one && self.hand.has_room() {
+                next = match &self.items {
+                    Some(items) => items.try_recv().ok(),
+                    None => self.queue.pop_front(),
+                };
+            }
         }
     }
 
     /// Sends what is in hand, as far as libzmq takes it. Comes back early when
     /// there is an order, or when `until` has passed (`Late`).
     fn send_hand(&mut self, until: Option<Instant>) -> Result<Woken, Failed> {
-        while let Some(message) = self.hand.pop_front() {
-            let (frames, bytes) = (message.frames().len(), message.len());
-            if let Some(message) = self.try_send(message)? {
-                self.hand.push_front(message);
-                self.counters.stalls.add(1);
-                let expiry = self.since.zip(self.send_deadline).map(|(s, d)| s + d);
-                let wake = [until, expiry].into_iter().flatten().min();
-                match self.poll(Events::OUT, wake)? {
-                    Woken::Late if until.is_some_and(|u| Instant::now() >= u) => {
-                        return Ok(Woken::Late)
-                    }
-                    Woken::Late => self.expire(),
-                    Woken::Ordered => return Ok(Woken::Ordered),
-                    _ => {}
-                }
-                continue;
-            }
-            self.counters.sent.add(1);
-            self.counters.bytes.add(bytes);
-            self.smallest = self.smallest.min((bytes + 2 * frames) as u64);
-            if self.hand.is_empty() {
+        loop {
+            let sent = self
+                .hand
+                .send(&self.attached.socket)
+                .map_err(|f| Failed("send", f))?;
+            self.counters.sent.add(sent.messages);
+            if !sent.full {
                 self.report(Ok(()));
+                return Ok(Woken::Ready);
             }
-        }
-        Ok(Woken::Ready)
-    }
-
-    /// Hands one message to libzmq, or gives it back if there is no room.
-    fn try_send(&mut self, message: Message) -> Result<Option<Message>, Failed> {
-        let failed = |f| Failed("send", f);
-        match message.into_frames_inner() {
-            Frames::One(frame) => {
-                let mut raw = match frame.into_raw() {
-                    Ok(raw) => raw,
-                    Err(frame) => return Ok(Some(Message::from_frame(frame))),
-                };
-                match self.attached.socket.send_frame(&mut raw) {
-                    Ok(true) => Ok(None),
-                    Ok(false) => Ok(Some(Message::from_raw(raw))),
-                    Err(failure) => {
-                        self.hand.push_front(Message::from_raw(raw));
-                        Err(failed(failure))
-                    }
+            self.counters.stalls.add(1);
+            let expiry = self.since.zip(self.send_deadline).map(|(s, d)| s + d);
+            let wake = [until, expiry].into_iter().flatten().min();
+            match self.poll(Events::OUT, wake)? {
+                Woken::Late if until.is_some_and(|u| Instant::now() >= u) => {
+                    return Ok(Woken::Late)
                 }
-            }
-            Frames::Many(frames) => {
-                let mut raws = Vec::with_capacity(frames.len());
-                for frame in frames {
-                    match frame.into_raw() {
-                        Ok(raw) => raws.push(raw),
-                        // No memory: try again a little later.
-                        Err(frame) => {
-                            let rest = std::iter::once(frame);
-                            let all = raws.into_iter().map(RawFrame::into_frame).chain(rest);
-                            return Ok(Some(Message::from_frames(all.collect())));
-                        }
-                    }
+                Woken::Late => {
+                    self.expire();
+                    return Ok(Woken::Ready);
                 }
-                match native::send_whole(&self.attached.socket, &mut raws) {
-                    Ok(true) => Ok(None),
-                    Ok(false) => Ok(Some(Message::from_raws(raws))),
-                    Err(failure) => {
-                        self.hand.push_front(Message::from_raws(raws));
-                        Err(failed(failure))
-                    }
-                }
+                Woken::Ordered => return Ok(Woken::Ordered),
+                _ => {}
             }
         }
     }
 
     /// The item in hand has waited for too long.
     fn expire(&mut self) {
-        let messages: Vec<_> = self.hand.drain(..).collect();
-        for item in T::pack(messages) {
+        for item in T::pack(self.hand.take_all()) {
             self.report(Err(OutcomeError::Deadline(item)));
         }
     }
 
     fn report(&mut self, result: Result<(), OutcomeError<T>>) {
+        if self.report.is_none() && result.is_ok() {
+            return;
+        }
         let returned = result
             .as_ref()
             .err()
@@ -363,7 +339,7 @@ impl<T: Item> Carrier<T> {
                     .map(Message::from_raws)
                     .collect(),
             ));
-            unsent.extend(T::pack(self.hand.drain(..).collect()));
+            unsent.extend(T::pack(self.hand.take_all()));
             for item in &self.queue {
                 self.counters.taken.add(item.count());
             }

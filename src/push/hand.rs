@@ -1,0 +1,109 @@
+//! What left the channel and is not yet libzmq's.
+
+use std::collections::VecDeque;
+
+use crate::{
+    context::{Failure, RawFrame, Socket},
+    message::{Frames, Message},
+    native,
+};
+
+/// Messages in order: a run of single frames that go in one call, then at most
+/// one message of several frames, then whatever comes behind that.
+#[derive(Default)]
+pub(super) struct Hand {
+    run: Vec<RawFrame>,
+    /// How many of the run libzmq has taken; these frames are empty.
+    gone: usize,
+    whole: Vec<RawFrame>,
+    behind: VecDeque<Message>,
+}
+
+/// What one attempt to send achieved.
+pub(super) struct Sent {
+    pub messages: usize,
+    /// Whether libzmq has no room for the next one.
+    pub full: bool,
+}
+
+/// The longest run: long enough to make the cost of a call vanish, short
+/// enough to stay in the first-level cache (64 bytes a frame).
+pub(super) const RUN: usize = 128;
+
+impl Hand {
+    pub(super) fn is_empty(&self) -> bool {
+        self.gone == self.run.len() && self.whole.is_empty() && self.behind.is_empty()
+    }
+
+    /// Whether another message would still be part of the run.
+    pub(super) fn has_room(&self) -> bool {
+        self.run.len() < RUN && self.whole.is_empty() && self.behind.is_empty()
+    }
+
+    pub(super) fn put(&mut self, message: Message) {
+        if !self.has_room() {
+            self.behind.push_back(message);
+            return;
+        }
+        match message.into_frames_inner() {
+            Frames::One(frame) => self.run.push(frame.into_raw()),
+            Frames::Many(frames) => {
+                self.whole.extend(frames.into_iter().map(|f| f.into_raw()));
+            }
+        }
+    }
+
+    /// Gives libzmq what it takes. On an error nothing is lost: the hand still
+    /// has all that libzmq had not taken.
+    pub(super) fn send(&mut self, socket: &Socket) -> Result<Sent, Failure> {
+        let mut messages = 0;
+        loop {
+            while self.gone < self.run.len() {
+                match native::send_run(socket, &mut self.run[self.gone..])? {
+                    0 => {
+                        return Ok(Sent {
+                            messages,
+                            full: true,
+                        })
+                    }
+                    n => {
+                        self.gone += n;
+                        messages += n;
+                    }
+                }
+            }
+            RawFrame::forget_sent(&mut self.run);
+            self.gone = 0;
+            if !self.whole.is_empty() {
+                if !native::send_whole(socket, &mut self.whole)? {
+                    return Ok(Sent {
+                        messages,
+                        full: true,
+                    });
+                }
+                RawFrame::forget_sent(&mut self.whole);
+                messages += 1;
+            }
+            if self.behind.is_empty() {
+                return Ok(Sent {
+                    messages,
+                    full: false,
+                });
+            }
+            for message in std::mem::take(&mut self.behind) {
+                self.put(message);
+            }
+        }
+    }
+
+    /// All that is left, in order.
+    pub(super) fn take_all(&mut self) -> Vec<Message> {
+        let run = self.run.drain(..).skip(std::mem::take(&mut self.gone));
+        let mut all: Vec<_> = run.map(Message::from_raw).collect();
+        if !self.whole.is_empty() {
+            all.push(Message::from_raws(std::mem::take(&mut self.whole)));
+        }
+        all.extend(self.behind.drain(..));
+        all
+    }
+}
