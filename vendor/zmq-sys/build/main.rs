@@ -1,0 +1,152 @@
+//! Builds libzmq and what native/ adds to it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The libzmq inside the pinned zeromq-src.
+const VERSION: &str = "4.3.5";
+
+/// What native/ mends, by the names that README.md uses.
+const MENDS: &[&str] = &["lossless-ipc"];
+
+fn main() {
+    println!("cargo:rerun-if-changed=build/main.rs");
+    println!("cargo:rerun-if-changed=native");
+
+    let target = env::var("TARGET").unwrap();
+    if let Err(what) = find_compiler() {
+        println!("cargo::error={what}");
+        std::process::exit(1);
+    }
+    optimise();
+    force_header(&target);
+
+    let sodium = sodium();
+    zeromq_src::Build::new().with_libsodium(sodium.clone()).build();
+    native(&target, sodium.is_some());
+
+    println!("cargo:version={VERSION}");
+    println!("cargo:mends={}", MENDS.join(","));
+    println!("cargo:features={}", if sodium.is_some() { "curve" } else { "" });
+    println!("cargo:native=1");
+}
+
+/// The only thing a user may lack. Said in one line, instead of by the panic of the
+/// first file that cannot be compiled.
+fn find_compiler() -> Result<(), String> {
+    let advice = "install one (Debian, Ubuntu, Alpine: g++; Fedora: gcc-c++; macOS: \
+                  xcode-select --install; Windows: the C++ build tools of Visual Studio) \
+                  or name one in CXX";
+    let compiler = cc::Build::new()
+        .cpp(true)
+        .try_get_compiler()
+        .map_err(|error| format!("libzmq needs a C++ compiler: {advice} [{error}]"))?;
+    match compiler.to_command().arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "libzmq needs a C++ compiler, and `{}` does not run ({error}): {advice}",
+            compiler.path().display()
+        )),
+    }
+}
+
+/// A debug build of the user is no reason for a slow libzmq; nobody steps through it.
+fn optimise() {
+    if matches!(env::var("OPT_LEVEL").as_deref(), Ok("0") | Ok("1")) {
+        env::set_var("OPT_LEVEL", "3");
+    }
+}
+
+/// Makes every compiler that zeromq-src starts read native/mends.h first. The name is
+/// relative to the folder that cargo runs build scripts in, which is this package's, so
+/// that no path with a space in it can get into the flags.
+fn force_header(target: &str) {
+    let header = if target.contains("msvc") {
+        "/FInative/mends.h"
+    } else {
+        "-include native/mends.h"
+    };
+    // The variable that `cc` looks at first; it takes the place of the others, so it
+    // begins with what the user has set in whichever of them counts.
+    let own = format!("CXXFLAGS_{target}");
+    let candidates = [
+        own.clone(),
+        format!("CXXFLAGS_{}", target.replace('-', "_")),
+        format!("{}_CXXFLAGS", if env::var("HOST").as_deref() == Ok(target) { "HOST" } else { "TARGET" }),
+        "CXXFLAGS".to_string(),
+    ];
+    let mut flags = candidates
+        .iter()
+        .find_map(env::var_os)
+        .unwrap_or_else(OsString::new);
+    flags.push(" ");
+    flags.push(header);
+    env::set_var(own, flags);
+}
+
+/// With feature `curve`: where libsodium-sys-stable has put its headers and archive.
+fn sodium() -> Option<zeromq_src::LibLocation> {
+    env::var_os("CARGO_FEATURE_CURVE")?;
+    let folder = |name: &str| {
+        PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("libsodium-sys-stable gave no {name}")))
+    };
+    Some(zeromq_src::LibLocation::new(
+        folder("DEP_SODIUM_LIB"),
+        folder("DEP_SODIUM_INCLUDE"),
+    ))
+}
+
+/// Compiles native/ with the definitions that libzmq was compiled with: its objects look
+/// into libzmq's, so they must agree on every layout.
+fn native(target: &str, curve: bool) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
+        .file(Path::new("native/pushpull.cpp"))
+        .include("native")
+        .include(out.join("source/include"))
+        .include(out.join("source/src"))
+        .include(out.join("source/external"))
+        // platform.hpp, which zeromq-src leaves empty.
+        .include(&out)
+        .define("ZMQ_USE_CV_IMPL_STL11", "1")
+        .define("ZMQ_STATIC", "1")
+        .define("ZMQ_USE_BUILTIN_SHA1", "1")
+        .define("ZMQ_HAVE_WS", "1")
+        .define("ZMQ_POLL_BASED_ON_POLL", "1");
+    if target.contains("linux") {
+        build
+            .define("ZMQ_HAVE_LINUX", "1")
+            .define("ZMQ_IOTHREAD_POLLER_USE_EPOLL", "1")
+            .define("ZMQ_HAVE_IPC", "1")
+            .define("ZMQ_HAVE_UIO", "1")
+            .define("ZMQ_HAVE_STRUCT_SOCKADDR_UN", "1");
+    } else if target.contains("windows") {
+        build
+            .define("ZMQ_HAVE_WINDOWS", "1")
+            .define("ZMQ_IOTHREAD_POLLER_USE_EPOLL", "1")
+            .define("_WIN32_WINNT", "0x0600")
+            .define("ZMQ_HAVE_STRUCT_SOCKADDR_UN", "1");
+    } else {
+        build
+            .define("ZMQ_IOTHREAD_POLLER_USE_KQUEUE", "1")
+            .define("ZMQ_HAVE_UIO", "1")
+            .define("ZMQ_HAVE_IPC", "1")
+            .define("ZMQ_HAVE_STRUCT_SOCKADDR_UN", "1");
+    }
+    if curve {
+        build
+            .define("ZMQ_USE_LIBSODIUM", "1")
+            .define("ZMQ_HAVE_CURVE", "1");
+        build.include(env::var_os("DEP_SODIUM_INCLUDE").unwrap());
+    }
+    if target.contains("msvc") {
+        build.flag("/EHsc");
+    } else {
+        build.std("c++11");
+    }
+    // Both archives end up inside this crate's rlib, so their order does not matter.
+    build.compile("pushpull_native");
+}

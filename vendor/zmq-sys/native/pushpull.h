@@ -1,0 +1,50 @@
+/* The C interface of pushpull.cpp; src/native.rs declares the same and documents it. */
+
+#ifndef PUSHPULL_NATIVE_H
+#define PUSHPULL_NATIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <zmq.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pushpull_recalled
+{
+    uint64_t messages;
+    uint64_t torn;
+    uint64_t unwritten;
+    uint64_t encoding;
+    uint64_t unasked;
+};
+
+struct pushpull_flow
+{
+    uint64_t queued;
+    uint64_t unwritten;
+    uint64_t encoding;
+    uint64_t unasked;
+    uint64_t pipes;
+    uint64_t in_kernel;
+};
+
+int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_);
+ptrdiff_t
+pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_);
+ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_);
+int pushpull_flushed (void *socket_, struct pushpull_flow *out_);
+int pushpull_recall (void *socket_,
+                     void (*take_) (void *hint_, zmq_msg_t *frame_),
+                     void *hint_,
+                     struct pushpull_recalled *out_);
+int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
+int pushpull_id (void *socket_);
+int pushpull_gone (void *context_, int id_);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

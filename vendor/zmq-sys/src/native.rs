@@ -1,0 +1,108 @@
+//! What `native/pushpull.cpp` adds to libzmq: sends that are whole or nothing, batches,
+//! the way back for messages that libzmq has accepted, and the questions "is it all in
+//! the kernel?" and "is it all gone?".
+//!
+//! Every function answers -1 and sets errno (read it with `zmq_errno`) when it fails;
+//! none blocks beyond [`PATIENCE_MS`], throws or aborts. `socket` must be a live socket
+//! of libzmq and belongs to the calling thread, as with libzmq's own functions.
+
+use std::os::raw::{c_int, c_void};
+
+use crate::ffi::zmq_msg_t;
+
+/// How long a call waits for an I/O thread at most. An I/O thread answers within
+/// microseconds, unless it resolves a name.
+pub const PATIENCE_MS: u64 = 25;
+
+/// What [`pushpull_recall`] found.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct pushpull_recalled {
+    /// Messages handed to `take`, every frame of them.
+    pub messages: u64,
+    /// Messages of which an engine already has some frames but not all. They cannot be
+    /// taken back: their other frames were left where the engine finds them.
+    pub torn: u64,
+    /// Bytes that engines hold, encoded, and the kernel has not taken.
+    pub unwritten: u64,
+    /// Engines that still have a message to encode to its end, not counted in `unwritten`.
+    pub encoding: u64,
+    /// Connections whose I/O thread did not answer in time: nothing was taken there.
+    pub unasked: u64,
+}
+
+/// What [`pushpull_flushed`] found.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct pushpull_flow {
+    /// Messages that wait in pipes and no engine has pulled.
+    pub queued: u64,
+    /// Bytes that engines hold, encoded, and the kernel has not taken.
+    pub unwritten: u64,
+    /// Engines that still have a message to encode to its end.
+    pub encoding: u64,
+    /// Connections whose I/O thread did not answer in time.
+    pub unasked: u64,
+    /// Connections that were looked at.
+    pub pipes: u64,
+    /// Bytes that the kernel holds and the other end has not acknowledged (tcp) or read
+    /// (ipc). Always 0 where the system cannot tell.
+    pub in_kernel: u64,
+}
+
+extern "C" {
+    /// Sends one message of `count` frames over a PUSH socket: whole, or not at all.
+    ///
+    /// Returns 0, and every frame is an empty message then; or -1, and every frame is
+    /// what it was. Errno: `EAGAIN` no peer has room; `ETERM` the context ends; `EFSM`
+    /// somebody left a message half sent through `zmq_msg_send`; `ENOTSUP` not a PUSH
+    /// socket; `EINVAL` no frames; `EFAULT` a frame is not initialised; `ENOTSOCK`.
+    pub fn pushpull_send(socket: *mut c_void, frames: *mut zmq_msg_t, count: usize) -> c_int;
+
+    /// Sends up to `count` messages of one frame each over a PUSH socket, in order, and
+    /// returns how many went (each an empty message then), or -1 with the errno of
+    /// [`pushpull_send`] when none did.
+    pub fn pushpull_send_many(
+        socket: *mut c_void,
+        messages: *mut zmq_msg_t,
+        count: usize,
+    ) -> isize;
+
+    /// Receives up to `count` frames from a PULL socket and returns how many, or -1
+    /// (`EAGAIN`: none is there). `out` is uninitialised memory; the frames returned are
+    /// initialised, and the caller closes them. If the last one has more to follow
+    /// (`zmq_msg_more`), `out` was too short for the message, and its other frames are
+    /// there at once for the next call. Commands are processed even when messages never
+    /// stop.
+    pub fn pushpull_recv_many(socket: *mut c_void, out: *mut zmq_msg_t, count: usize) -> isize;
+
+    /// 1 when the kernel has all that this PUSH socket accepted, 0 when not yet; the
+    /// details, if wanted, go to `out`. Asks the I/O threads, which takes microseconds;
+    /// once a millisecond is fine. Peers inside the process (inproc) are left out:
+    /// theirs are the messages already.
+    pub fn pushpull_flushed(socket: *mut c_void, out: *mut pushpull_flow) -> c_int;
+
+    /// Takes back every message that libzmq accepted from this PUSH socket and no engine
+    /// has pulled: `take` gets their frames, on this thread, the oldest of each
+    /// connection first, and moves them away with `zmq_msg_move` (what it leaves is
+    /// closed). Returns 0; the counts go to `out`. Peers inside the process (inproc) are
+    /// left out.
+    pub fn pushpull_recall(
+        socket: *mut c_void,
+        take: Option<unsafe extern "C" fn(hint: *mut c_void, frame: *mut zmq_msg_t)>,
+        hint: *mut c_void,
+        out: *mut pushpull_recalled,
+    ) -> c_int;
+
+    /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
+    /// `inbound` those ready to be received. Costs no system call.
+    pub fn pushpull_depth(socket: *mut c_void, outbound: *mut u64, inbound: *mut u64) -> c_int;
+
+    /// A number for [`pushpull_gone`], unique in the process; ask before `zmq_close`.
+    pub fn pushpull_id(socket: *mut c_void) -> c_int;
+
+    /// After `zmq_close`: 1 when the socket with this number, its connections and all
+    /// their descriptors are gone, else 0. Waits for the I/O threads up to
+    /// [`PATIENCE_MS`], and not at all while the socket lingers.
+    pub fn pushpull_gone(context: *mut c_void, id: c_int) -> c_int;
+}

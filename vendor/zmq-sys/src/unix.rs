@@ -1,0 +1,2 @@
+/// What libzmq calls `zmq_fd_t`: a file descriptor.
+pub type RawFd = std::os::fd::RawFd;
