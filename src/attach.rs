@@ -176,7 +176,9 @@ fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result
         (
             "only_connected_peers",
             sys::ZMQ_IMMEDIATE,
-            i32::from(config.only_connected_peers),
+            // Stock libzmq can't give back what it keeps for a peer that has
+            // never come, so it gets none.
+            i32::from(config.only_connected_peers || !cfg!(pushpull_native)),
         ),
         ("backlog", sys::ZMQ_BACKLOG, BACKLOG),
         ("ipv6", sys::ZMQ_IPV6, i32::from(six)),

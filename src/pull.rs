@@ -292,6 +292,8 @@ impl<T: Item> Carrier<T> {
 
     fn run(&mut self) -> Result<(), Failed> {
         while self.attached.listener.order() == Order::Run {
+            #[cfg(test)]
+            crate::worker::fault::point(&self.name);
             let room = self.room();
             if room == 0 {
                 self.counters.stalls.add(1);

@@ -91,6 +91,30 @@ impl Failed {
     }
 }
 
+/// Where a test makes a worker panic: in the queue of that name, once.
+#[cfg(test)]
+pub(crate) mod fault {
+    use std::sync::Mutex;
+
+    static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    pub(crate) fn inject(name: &str) {
+        NAMES
+            .lock()
+            .expect("no test panics here")
+            .push(name.to_owned());
+    }
+
+    pub(crate) fn point(name: &str) {
+        let due = {
+            let mut names = NAMES.lock().expect("no test panics here");
+            let at = names.iter().position(|n| n == name);
+            at.map(|at| names.swap_remove(at)).is_some()
+        };
+        assert!(!due, "injected");
+    }
+}
+
 fn panic_text(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()
@@ -125,3 +149,57 @@ fn block_signals() {
 
 #[cfg(not(unix))]
 fn block_signals() {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::fault;
+    use crate::{Config, DrainFailure, Pull, Push, WorkerError};
+
+    fn is_injected(cause: &WorkerError) -> bool {
+        matches!(cause, WorkerError::Panicked { message, .. } if message == "injected")
+    }
+
+    #[test]
+    fn a_push_whose_worker_panics_gives_every_message_back() {
+        let config = Config::bind("tcp://127.0.0.1:0").name("panicking push");
+        fault::inject("panicking push");
+        let push = Push::open(config).expect("loopback is there");
+        let mut accepted = 0u32;
+        while push.send(accepted.to_string()).is_ok() {
+            accepted += 1;
+        }
+        let error = push.drain(Duration::from_secs(5)).expect_err("it panicked");
+        assert!(matches!(error.failure(), DrainFailure::Worker(cause) if is_injected(cause)));
+        let back: Vec<_> = error.into_unsent().map(|m| m.into_vec()).collect();
+        let all: Vec<_> = (0..accepted).map(|n| n.to_string().into_bytes()).collect();
+        assert_eq!(back, all);
+    }
+
+    #[test]
+    fn a_pull_whose_worker_panics_gives_every_message_back() {
+        let config = Config::bind("tcp://127.0.0.1:0")
+            .name("panicking pull")
+            .capacity(1);
+        let pull = Pull::open(config).expect("loopback is there");
+        let push = Push::connect(&pull.endpoints()[0].to_string()).expect("loopback is there");
+        for n in ["1", "2", "3"] {
+            push.send(n).expect("the queue is open");
+        }
+        push.drain(Duration::from_secs(5))
+            .expect("the pull is there");
+        while pull.stats().stalls == 0 {
+            std::thread::yield_now();
+        }
+        fault::inject("panicking pull");
+        let mut all = vec![pull.recv().expect("it is there")];
+        while let Ok(message) = pull.recv() {
+            all.push(message);
+        }
+        let error = pull.close().expect_err("it panicked");
+        assert!(is_injected(error.cause()));
+        all.extend(error.into_leftover());
+        assert_eq!(all, ["1", "2", "3"].map(crate::Message::from));
+    }
+}

@@ -74,6 +74,7 @@ pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<boo
             return Ok(false);
         }
     }
+    frames.fill_with(RawFrame::empty);
     Ok(true)
 }
 

@@ -247,6 +247,8 @@ impl<T: Item> Carrier<T> {
     /// Sends what is in hand, as far as libzmq takes it. Comes back early when
     /// there is an order, or when `until` has passed (`Late`).
     fn send_hand(&mut self, until: Option<Instant>) -> Result<Woken, Failed> {
+        #[cfg(test)]
+        crate::worker::fault::point(&self.name);
         loop {
             let sent = self
                 .hand
