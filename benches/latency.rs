@@ -1,0 +1,3 @@
+//! Follows.
+
+fn main() {}

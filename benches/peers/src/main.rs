@@ -1,0 +1,68 @@
+//! Measures `pushpull` beside the stock crates: two processes for each run,
+//! the implementations in turn, round after round, so that whatever else the
+//! machine does meanwhile hits all of them alike.
+//!
+//! ```text
+//! cargo run --release -- --only bare,ours --sizes 64,1024,rtt --transports ipc --rounds 3
+//! cargo run --release -- --help
+//! ```
+
+mod bare;
+mod measure;
+mod naive;
+mod options;
+#[path = "../../common/protocol.rs"]
+mod protocol;
+mod report;
+mod stream;
+
+use measure::Measurements;
+use options::Options;
+use protocol::Job;
+
+fn main() {
+    if let Some(job) = Job::from_args() {
+        return play(&job);
+    }
+    let options = match Options::from_args() {
+        Ok(Some(options)) => options,
+        Ok(None) => return,
+        Err(why) => {
+            eprintln!("{why}\n\n{}", options::HELP);
+            std::process::exit(2);
+        }
+    };
+    let mut all = Measurements::default();
+    for transport in &options.transports {
+        for test in &options.tests {
+            measure::rounds(&options, transport, *test, &mut all);
+            print!("{}", report::text(&all, transport, *test));
+        }
+    }
+    if let Some(path) = &options.raw {
+        std::fs::write(path, report::raw(&all)).expect("the raw results are written");
+    }
+    if all.failures > 0 {
+        eprintln!("{} runs failed", all.failures);
+        std::process::exit(1);
+    }
+}
+
+/// What a process does that the runner started.
+fn play(job: &Job) {
+    let (push, pull, ping, echo): (Part, Part, Part, Part) = match job.implementation.as_str() {
+        "bare" => (bare::push, bare::pull, bare::ping, bare::echo),
+        "naive" => (naive::push, naive::pull, naive::ping, naive::echo),
+        "socket" => (stream::push, stream::pull, stream::ping, stream::echo),
+        other => panic!("no such implementation: {other}"),
+    };
+    match job.role.as_str() {
+        "push" => push(job),
+        "pull" => pull(job),
+        "ping" => ping(job),
+        "echo" => echo(job),
+        other => panic!("no such role: {other}"),
+    }
+}
+
+type Part = fn(&Job);
