@@ -304,7 +304,9 @@ impl Pinging {
     pub fn end(mut self) {
         let since = self.cpu;
         self.times.sort_unstable();
-        let at = |percent: usize| self.times[(self.times.len() * percent / 100).min(self.times.len() - 1)];
+        let at = |percent: usize| {
+            self.times[(self.times.len() * percent / 100).min(self.times.len() - 1)]
+        };
         result(since, &format!("p50={} p99={}", at(50), at(99)));
     }
 }

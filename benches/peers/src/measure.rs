@@ -43,7 +43,10 @@ pub struct Measurements {
 
 impl Measurements {
     fn add(&mut self, transport: &str, test: Test, label: &str, sample: Sample) {
-        let rows = self.samples.entry((transport.to_owned(), test)).or_default();
+        let rows = self
+            .samples
+            .entry((transport.to_owned(), test))
+            .or_default();
         match rows.iter_mut().find(|(l, _)| l == label) {
             Some((_, samples)) => samples.push(sample),
             None => rows.push((label.to_owned(), vec![sample])),
@@ -101,7 +104,12 @@ fn count(size: usize) -> u64 {
 }
 
 /// One run.
-fn run(options: &Options, who: &Implementation, transport: &str, test: Test) -> Result<Sample, String> {
+fn run(
+    options: &Options,
+    who: &Implementation,
+    transport: &str,
+    test: Test,
+) -> Result<Sample, String> {
     let (size, count, roles) = match test {
         Test::Size(size) => (size, count(size), ["push", "pull"]),
         Test::RoundTrip => (64, 20_000, ["ping", "echo"]),
@@ -174,7 +182,11 @@ impl std::ops::Sub for Busy {
 fn busy() -> Busy {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
-    let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|n| n.parse().ok()).collect();
+    let ticks: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|n| n.parse().ok())
+        .collect();
     // user, nice, system; and what a hypervisor took.
     let mine: f64 = ticks.iter().take(3).chain(ticks.get(7)).sum();
     let all: f64 = ticks.iter().take(8).sum();
@@ -190,7 +202,8 @@ struct Places {
 impl Places {
     fn new(transport: &str) -> Self {
         if transport == "tcp" {
-            let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+            let listeners =
+                [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
             let at = listeners.map(|l| format!("tcp://{}", l.local_addr().expect("an address")));
             return Self { at, folder: None };
         }
@@ -244,7 +257,9 @@ impl Process {
 
     fn line(&self) -> Result<String, String> {
         let left = self.until.saturating_duration_since(Instant::now());
-        self.lines.recv_timeout(left).map_err(|e| format!("no word from it ({e})"))
+        self.lines
+            .recv_timeout(left)
+            .map_err(|e| format!("no word from it ({e})"))
     }
 
     fn hear(&self, word: &str) -> Result<(), String> {

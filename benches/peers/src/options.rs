@@ -49,7 +49,9 @@ pub const HELP: &str = "\
 impl Options {
     pub fn from_args() -> Result<Option<Self>, String> {
         let mut only = ALL.map(String::from).to_vec();
-        let mut sizes = ["64", "1024", "16384", "1048576", "rtt"].map(String::from).to_vec();
+        let mut sizes = ["64", "1024", "16384", "1048576", "rtt"]
+            .map(String::from)
+            .to_vec();
         let mut transports = ["ipc", "tcp"].map(String::from).to_vec();
         let (mut rounds, mut scale, mut retries) = (5, 1.0, 2);
         let (mut ours, mut raw) = (None, None);
@@ -65,7 +67,9 @@ impl Options {
                 (rounds, scale) = (3, 0.3);
                 continue;
             }
-            let value = args.next().ok_or_else(|| format!("{arg}: nothing follows"))?;
+            let value = args
+                .next()
+                .ok_or_else(|| format!("{arg}: nothing follows"))?;
             let list = || value.split(',').map(String::from).collect();
             let wrong = |e: &dyn std::fmt::Display| format!("{arg} {value}: {e}");
             match arg.as_str() {
@@ -142,7 +146,13 @@ impl Options {
 fn build_ours() -> Result<PathBuf, String> {
     let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let built = Command::new("cargo")
-        .args(["bench", "--no-run", "--bench", "peer", "--message-format=json-render-diagnostics"])
+        .args([
+            "bench",
+            "--no-run",
+            "--bench",
+            "peer",
+            "--message-format=json-render-diagnostics",
+        ])
         .current_dir(main)
         .stderr(std::process::Stdio::inherit())
         .output()

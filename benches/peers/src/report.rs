@@ -27,7 +27,10 @@ pub fn rows(all: &Measurements, transport: &str, test: Test) -> Vec<Row> {
     let Some(rows) = all.samples.get(&(transport.to_owned(), test)) else {
         return Vec::new();
     };
-    let bare = rows.iter().find(|(label, _)| label == "bare").map(|(_, s)| s.as_slice());
+    let bare = rows
+        .iter()
+        .find(|(label, _)| label == "bare")
+        .map(|(_, s)| s.as_slice());
     rows.iter()
         .map(|(label, samples)| {
             let of = |get: fn(&Sample) -> f64| median(samples.iter().map(get).collect());
@@ -35,7 +38,11 @@ pub fn rows(all: &Measurements, transport: &str, test: Test) -> Vec<Row> {
                 let rounds = samples.iter().zip(bare?);
                 Some(rounds.map(|(s, b)| get(s) / get(b)).collect())
             };
-            let ratios = to_bare(if test == Test::RoundTrip { |s| s.p50 } else { |s| s.rate });
+            let ratios = to_bare(if test == Test::RoundTrip {
+                |s| s.p50
+            } else {
+                |s| s.rate
+            });
             Row {
                 label: label.clone(),
                 rate: of(|s| s.rate),
@@ -45,7 +52,10 @@ pub fn rows(all: &Measurements, transport: &str, test: Test) -> Vec<Row> {
                 peak: [of(|s| s.peak[0]), of(|s| s.peak[1])],
                 others: of(|s| s.others),
                 range: ratios.as_ref().map(|r| {
-                    [r.iter().copied().fold(f64::MAX, f64::min), r.iter().copied().fold(0.0, f64::max)]
+                    [
+                        r.iter().copied().fold(f64::MAX, f64::min),
+                        r.iter().copied().fold(0.0, f64::max),
+                    ]
                 }),
                 ratio: ratios.map(median),
                 p99_ratio: to_bare(|s| s.p99).map(median),
