@@ -125,6 +125,12 @@ impl Attached {
         self.files.clear();
     }
 
+    /// How many endpoints this queue calls.
+    pub(crate) fn calling(&self) -> usize {
+        let calls = |e: &&Endpoint| e.role() == Role::Connect;
+        self.endpoints.iter().filter(calls).count()
+    }
+
     /// Closes everything, and returns when it is closed.
     pub(crate) fn close(mut self) {
         self.stop_listening();

@@ -6,6 +6,7 @@ mod context;
 mod control;
 mod endpoint;
 mod error;
+mod intake;
 #[cfg(unix)]
 mod ipc;
 mod message;

@@ -315,12 +315,6 @@ thread_local! {
 
 /// Runs `f` and returns the messages that were dropped on this thread while it
 /// ran, oldest first.
-///
-/// A crossbeam channel that loses its last receiver refuses new messages and
-/// drops the ones inside in one step. That is the only moment at which "was
-/// accepted" and "was refused" are sharply apart, so a worker closes its
-/// channel with this around it: nothing falls between a last `try_recv` and
-/// the disconnect.
 pub(crate) fn collect_dropped(f: impl FnOnce()) -> Vec<Message> {
     struct Off;
     impl Drop for Off {

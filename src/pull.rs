@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{
     bounded, never, Iter, Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError,
@@ -277,6 +281,10 @@ struct Carrier<T: Item> {
     counters: Arc<Counters>,
 }
 
+/// How long closing waits for libzmq's threads: they answer in microseconds,
+/// unless one is resolving a name.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 /// The most messages that make one batch.
 const BATCH: usize = 128;
 
@@ -375,18 +383,38 @@ impl<T: Item> Carrier<T> {
         woken
     }
 
-    fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
-        self.attached.stop_listening();
-        // As many as there are now, and not what still comes meanwhile.
-        let mut waiting = native::waiting(&self.attached.socket);
-        while waiting > 0 || !self.parts.is_empty() {
-            let before = (self.messages.len(), self.parts.len());
-            let taken = self.receive(waiting.clamp(1, BATCH));
-            if taken.is_err() || (self.messages.len(), self.parts.len()) == before {
-                break;
+    /// Empties libzmq's pipes: all of those that came in, and of those that
+    /// are still connected what was there at first.
+    fn take_rest(&mut self, waiting: usize) {
+        let before = self.messages.len();
+        let calling = self.attached.calling();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let had = (self.messages.len(), self.parts.len());
+            if self.receive(BATCH).is_err() || Instant::now() >= until {
+                return;
             }
-            waiting = waiting.saturating_sub(self.messages.len() - before.0);
+            if (self.messages.len(), self.parts.len()) != had {
+                continue;
+            }
+            let taken = self.messages.len() - before;
+            if self.parts.is_empty()
+                && taken >= waiting
+                && native::pipes(&self.attached.socket) <= calling
+            {
+                return;
+            }
+            // What is missing is a word from the I/O thread.
+            std::thread::yield_now();
         }
+    }
+
+    fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
+        let waiting = native::waiting(&self.attached.socket);
+        // This ends the connections that came in. What they had received whole
+        // can still be taken, and then their pipes are gone.
+        self.attached.stop_listening();
+        self.take_rest(waiting);
         let mut leftover = self.held;
         leftover.extend(T::pack(self.messages));
         let count = leftover.iter().map(|i| i.count()).sum();

@@ -16,6 +16,7 @@ use crate::{
     control::{Control, Stopper},
     endpoint::Endpoint,
     error::{DrainError, DrainFailure, OpenError, OutcomeError},
+    intake::Intake,
     message::{Batch, Item, Message},
     stats::{Counters, Stats},
     unsent::{Drained, Unsent},
@@ -117,26 +118,27 @@ impl<T: Item> Push<T> {
     /// Such a queue has no sender of its own: [`send`](Self::send) and its
     /// likes fail at once and give the message back.
     ///
-    /// When the queue ends before the senders do, it drops its clone of the
-    /// receiver. Was that the last one, then `drain` or `abort` return what was
-    /// inside; otherwise it stays there for you.
+    /// When the queue ends before the senders do, the channel stays open: it is
+    /// yours. What senders put in afterwards comes out of a clone of the
+    /// receiver, or of [`Unsent`] and [`Drained::rest`].
     ///
     /// # Errors
     /// See [`OpenError`]. The receiver is dropped then; keep a clone to have
     /// its messages.
     pub fn from_receiver(config: Config, receiver: Receiver<T>) -> Result<Self, OpenError> {
-        Self::start(config, receiver, None)
+        Self::start(config, Intake::theirs(receiver), None)
     }
 
     fn with_own_channel(config: Config) -> Result<Self, OpenError> {
         config.checked()?;
         let (sender, receiver) = bounded(config.capacity);
-        Self::start(config, receiver, Some(sender))
+        let intake = Intake::ours(receiver, &sender);
+        Self::start(config, intake, Some(sender))
     }
 
     fn start(
         config: Config,
-        items: Receiver<T>,
+        intake: Intake<T>,
         sender: Option<Sender<T>>,
     ) -> Result<Self, OpenError> {
         let (attached, control) = Attached::open(SocketKind::Push, &config)?;
@@ -152,7 +154,7 @@ impl<T: Item> Push<T> {
         let carrier = Carrier::new(
             Arc::clone(&name),
             attached,
-            items,
+            intake,
             report,
             config.send_deadline,
         );
@@ -256,6 +258,7 @@ impl<T: Item> Push<T> {
         match ended.how {
             Ok(()) => Ok(Drained {
                 stats: self.stats(),
+                theirs: ended.theirs,
                 outcomes,
             }),
             Err(ref failure) => Err(DrainError {
@@ -281,6 +284,7 @@ impl<T: Item> Push<T> {
             how: Err(DrainFailure::Stopped),
             unsent: Vec::new(),
             in_doubt: 0,
+            theirs: None,
         })
     }
 }

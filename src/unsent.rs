@@ -1,4 +1,4 @@
-use std::{fmt, iter::FusedIterator, vec};
+use std::{fmt, vec};
 
 use crossbeam_channel::Receiver;
 
@@ -8,6 +8,7 @@ use crate::{error::WorkerError, message::Item, push::Outcome, stats::Stats, Mess
 #[derive(Debug)]
 pub struct Drained<T: Item = Message> {
     pub(crate) stats: Stats,
+    pub(crate) theirs: Option<Receiver<T>>,
     pub(crate) outcomes: Option<Receiver<Outcome<T>>>,
 }
 
@@ -20,6 +21,12 @@ impl<T: Item> Drained<T> {
     /// The last state of the counters.
     pub fn stats(&self) -> Stats {
         self.stats
+    }
+
+    /// For a queue made [from a receiver](crate::Push::from_receiver): that
+    /// receiver, with whatever senders have put in since the drain began.
+    pub fn rest(&self) -> Option<&Receiver<T>> {
+        self.theirs.as_ref()
     }
 
     /// The outcomes that nobody has read yet, if there are any to be read.
@@ -37,6 +44,7 @@ impl<T: Item> Drained<T> {
 pub struct Unsent<T: Item = Message> {
     pub(crate) items: vec::IntoIter<T>,
     pub(crate) in_doubt: u64,
+    pub(crate) theirs: Option<Receiver<T>>,
     pub(crate) cause: Option<WorkerError>,
     pub(crate) outcomes: Option<Receiver<Outcome<T>>>,
 }
@@ -62,25 +70,35 @@ impl<T: Item> Unsent<T> {
     }
 }
 
+impl<T: Item> Unsent<T> {
+    /// How many items are left.
+    pub fn len(&self) -> usize {
+        self.items.len() + self.theirs.as_ref().map_or(0, Receiver::len)
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl<T: Item> Iterator for Unsent<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        self.items.next()
+        let first = self.items.next();
+        first.or_else(|| self.theirs.as_ref()?.try_recv().ok())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.items.size_hint()
+        (self.items.len(), None)
     }
 }
-
-impl<T: Item> ExactSizeIterator for Unsent<T> {}
-impl<T: Item> FusedIterator for Unsent<T> {}
 
 impl<T: Item> fmt::Debug for Unsent<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Unsent")
-            .field("items", &self.items.len())
+            .field("items", &self.len())
             .field("in_doubt", &self.in_doubt)
             .field("cause", &self.cause)
             .finish_non_exhaustive()
@@ -116,8 +134,6 @@ impl<T: Item> Iterator for Leftover<T> {
         first.or_else(|| self.items.next())
     }
 }
-
-impl<T: Item> FusedIterator for Leftover<T> {}
 
 impl<T: Item> fmt::Debug for Leftover<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -67,6 +67,13 @@ pub(crate) fn waiting(socket: &Socket) -> usize {
     depth(socket).1 as usize
 }
 
+/// How many connections still have something to say: those of connected
+/// endpoints, and those that came in and have messages here.
+pub(crate) fn pipes(socket: &Socket) -> usize {
+    // SAFETY: the socket is open and this thread's own.
+    usize::try_from(unsafe { sys::pushpull_pipes(socket.raw()) }).unwrap_or(0)
+}
+
 fn depth(socket: &Socket) -> (u64, u64) {
     let (mut outbound, mut inbound) = (0, 0);
     // SAFETY: the socket is open and this thread's own.

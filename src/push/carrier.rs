@@ -14,7 +14,8 @@ use crate::{
     context::Events,
     control::{Next, Order, Woken},
     error::{DrainFailure, OutcomeError},
-    message::{collect_dropped, Item, Message},
+    intake::Intake,
+    message::{Item, Message},
     native::{self, Flow},
     stats::Counters,
     unsent::Unsent,
@@ -26,6 +27,7 @@ pub(super) struct Ended<T> {
     pub how: Result<(), DrainFailure>,
     pub unsent: Vec<T>,
     pub in_doubt: u64,
+    pub theirs: Option<Receiver<T>>,
 }
 
 impl<T: Item> Ended<T> {
@@ -37,6 +39,7 @@ impl<T: Item> Ended<T> {
         Unsent {
             items: self.unsent.into_iter(),
             in_doubt: self.in_doubt,
+            theirs: self.theirs,
             cause,
             outcomes,
         }
@@ -48,7 +51,9 @@ pub(super) struct Carrier<T: Item> {
     name: Arc<str>,
     attached: Attached,
     /// The channel; gone once nothing more is accepted.
-    items: Option<Receiver<T>>,
+    intake: Option<Intake<T>>,
+    /// What stays of a channel of the caller's.
+    theirs: Option<Receiver<T>>,
     /// What was in the channel when it was closed.
     queue: VecDeque<T>,
     /// What is left of the item that is being sent.
@@ -84,14 +89,15 @@ impl<T: Item> Carrier<T> {
     pub(super) fn new(
         name: Arc<str>,
         attached: Attached,
-        items: Receiver<T>,
+        intake: Intake<T>,
         report: Option<Sender<Outcome<T>>>,
         send_deadline: Option<Duration>,
     ) -> Self {
         Self {
             name,
             attached,
-            items: Some(items),
+            intake: Some(intake),
+            theirs: None,
             queue: VecDeque::new(),
             hand: Hand::default(),
             seq: 0,
@@ -133,10 +139,10 @@ impl<T: Item> Carrier<T> {
                 Order::Stop => return Ok(End::Stopped),
             }
             if self.hand.is_empty() {
-                let Some(items) = &self.items else {
+                let Some(intake) = &self.intake else {
                     return Ok(End::Done);
                 };
-                match self.attached.listener.next(items, CARE) {
+                match self.attached.listener.next(intake.receiver(), CARE) {
                     Next::Item(item) => self.take(item),
                     Next::Gone => {
                         log::info!("{}: the last sender is gone, draining", self.name);
@@ -236,8 +242,8 @@ impl<T: Item> Carrier<T> {
             self.counters.taken.add(messages);
             self.counters.bytes.add(bytes);
             if !one_by_one && self.hand.has_room() {
-                next = match &self.items {
-                    Some(items) => items.try_recv().ok(),
+                next = match &self.intake {
+                    Some(intake) => intake.receiver().try_recv().ok(),
                     None => self.queue.pop_front(),
                 };
             }
@@ -313,16 +319,12 @@ impl<T: Item> Carrier<T> {
         }
     }
 
-    /// Accepts nothing more. What was accepted up to this moment is in
-    /// `queue` then, all of it.
+    /// Accepts nothing more. All that was accepted is in `queue` then.
     fn close_channel(&mut self) {
-        if let Some(items) = self.items.take() {
-            for _ in 0..items.len() {
-                self.queue.extend(items.try_recv().ok());
-            }
-            // Whatever a sender put in since.
-            let late = collect_dropped(|| drop(items));
-            self.queue.extend(T::pack(late));
+        if let Some(intake) = self.intake.take() {
+            let closed = intake.close();
+            self.queue.extend(closed.items);
+            self.theirs = closed.theirs;
         }
     }
 
@@ -363,6 +365,7 @@ impl<T: Item> Carrier<T> {
             how,
             unsent,
             in_doubt,
+            theirs: self.theirs,
         }
     }
 }

@@ -854,6 +854,12 @@ int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_)
     return 0;
 }
 
+int pushpull_pipes (void *socket_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    return socket ? static_cast<int> (pipes_of (*socket).size ()) : -1;
+}
+
 int pushpull_id (void *socket_)
 {
     zmq::socket_base_t *const socket = as_socket (socket_);

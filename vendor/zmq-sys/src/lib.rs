@@ -27,3 +27,10 @@ mod ffi;
 // Keeps libsodium's archive among the linked libraries.
 #[cfg(feature = "curve")]
 use libsodium_sys as _;
+
+// The zmq crate starts from zeroed structs.
+impl Default for zmq_msg_t {
+    fn default() -> Self {
+        Self { __: [0; 64] }
+    }
+}

@@ -98,6 +98,10 @@ extern "C" {
     /// `inbound` those ready to be received. Costs no system call.
     pub fn pushpull_depth(socket: *mut c_void, outbound: *mut u64, inbound: *mut u64) -> c_int;
 
+    /// How many pipes the socket has, whatever their state: one a connected endpoint and
+    /// one an accepted connection, until its last message has been received.
+    pub fn pushpull_pipes(socket: *mut c_void) -> c_int;
+
     /// A number for [`pushpull_gone`], unique in the process; ask before `zmq_close`.
     pub fn pushpull_id(socket: *mut c_void) -> c_int;
 
