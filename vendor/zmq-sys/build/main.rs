@@ -2,13 +2,20 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The libzmq inside the pinned zeromq-src.
 const VERSION: &str = "4.3.5";
 
 /// What native/ mends, by the names that README.md uses.
-const MENDS: &[&str] = &["lossless-ipc"];
+const MENDS: &[&str] = &[
+    "lossless-ipc",
+    "calm-listener",
+    "bounded-messages",
+    "soft-start",
+    "reconnect-after-error",
+    "no-orders-to-the-dead",
+];
 
 fn main() {
     println!("cargo:rerun-if-changed=build/main.rs");
@@ -104,7 +111,8 @@ fn native(target: &str, curve: bool) {
     let mut build = cc::Build::new();
     build
         .cpp(true)
-        .file(Path::new("native/pushpull.cpp"))
+        .file("native/pushpull.cpp")
+        .file("native/mends.cpp")
         .include("native")
         .include(out.join("source/include"))
         .include(out.join("source/src"))

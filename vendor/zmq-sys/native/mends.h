@@ -1,56 +1,149 @@
-/* Forced into every file of libzmq (-include, /FI), before its first line. */
+/* Forced into every file of libzmq before its first line (-include, /FI). It mends
+   libzmq 4.3.5 without touching a line of it: by naming other functions in place of
+   those it calls. mends.cpp holds them. README.md tells which test shows each mend. */
 
 #ifndef PUSHPULL_MENDS_H
 #define PUSHPULL_MENDS_H
 
+#include "platform.h"
+
+#if defined __cplusplus
+
+/* PUSHPULL_SECOND (a, b, ...) is b. A name that is defined as `~, x` and pasted into the
+   first place thus yields x, and any other yields what stands in the second place: this
+   is how the macros below tell a call, with its known arguments, from a declaration. */
+#define PUSHPULL_EXPAND(x) x
+#define PUSHPULL_SECOND(...)                                                   \
+    PUSHPULL_EXPAND (PUSHPULL_SECOND_OF (__VA_ARGS__, ~, ~))
+#define PUSHPULL_SECOND_OF(a, b, ...) b
+
+/* reconnect-after-error. A connecting socket whose peer breaks the protocol, be it only
+   once, or be it the socket itself (a tcp connection to a local port that nobody listens
+   on can come back to its own port: "self-connect"), ends that connection for good: its
+   session goes, the messages in its pipe are dropped, and nobody is told (issues 4196
+   and 4588). Here such an error counts as a lost connection: the session keeps its
+   messages and tries again after the usual interval. ZMQ_RECONNECT_STOP still stops. */
+#define engine_error(handshaked, reason)                                       \
+    engine_error (handshaked,                                                  \
+                  PUSHPULL_SECOND (PUSHPULL_REASON_##reason, reason))
+#define PUSHPULL_REASON_reason_                                                \
+    ~, (reason_ == protocol_error                                              \
+            && !(_options.reconnect_stop                                       \
+                 & ZMQ_RECONNECT_STOP_HANDSHAKE_FAILED)                        \
+          ? connection_error                                                   \
+          : reason_)
+
+/* no-orders-to-the-dead. A pipe whose end is agreed may outlive its other half; a
+   high-water mark set in that moment (or statistics asked for) is sent to freed memory
+   (issue 4524; the only way that we found to the double free of issue 4806, as all other
+   commands between the halves are held back by their state). */
+#define send_pipe_hwm(to, in, out)                                             \
+    PUSHPULL_SECOND (PUSHPULL_HWM_##to, ) send_pipe_hwm (to, in, out)
+#define PUSHPULL_HWM__peer                                                     \
+    ~, if (_state != active)                                                   \
+    {                                                                          \
+    }                                                                          \
+    else
+#define send_pipe_peer_stats(to, count, socket, pair)                          \
+    PUSHPULL_SECOND (PUSHPULL_STATS_##to, )                                    \
+    send_pipe_peer_stats (to, count, socket, pair)
+#define PUSHPULL_STATS__peer                                                   \
+    ~, if (_state != active) delete ep;                                        \
+    else
+
+#endif
+
 #if defined __linux__
-#define HAVE_CLOCK_GETTIME 1
-#define ZMQ_HAVE_EVENTFD 1
-#define ZMQ_HAVE_EVENTFD_CLOEXEC 1
-#define ZMQ_IOTHREAD_POLLER_USE_EPOLL_CLOEXEC 1
-#define ZMQ_HAVE_SOCK_CLOEXEC 1
-#define HAVE_ACCEPT4 1
-#define ZMQ_HAVE_O_CLOEXEC 1
-#define HAVE_FORK 1
-#define HAVE_MKDTEMP 1
-#define ZMQ_HAVE_IFADDRS 1
-#define HAVE_IF_NAMETOINDEX 1
-#define ZMQ_HAVE_SO_PEERCRED 1
-#define ZMQ_HAVE_SO_KEEPALIVE 1
-#define ZMQ_HAVE_TCP_KEEPCNT 1
-#define ZMQ_HAVE_TCP_KEEPIDLE 1
-#define ZMQ_HAVE_TCP_KEEPINTVL 1
-#define ZMQ_HAVE_SO_BINDTODEVICE 1
-#define ZMQ_HAVE_SO_PRIORITY 1
-#define ZMQ_HAVE_PTHREAD_SETNAME_2 1
-#define ZMQ_HAVE_PTHREAD_SET_AFFINITY 1
-#define HAVE_POSIX_MEMALIGN 1
-#define ZMQ_CACHELINE_SIZE 64
-#define ZMQ_HAVE_NOEXCEPT 1
 
+#include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 
-static inline int pushpull_epoll_ctl (int epoll, int what, int fd, struct epoll_event *event)
-{
-    struct epoll_event quiet;
-    if (event && what != EPOLL_CTL_DEL && event->events == 0) {
-        quiet = *event;
-        quiet.events = EPOLLET;
-        event = &quiet;
-    }
-    return epoll_ctl (epoll, what, fd, event);
+#if defined __cplusplus
+extern "C" {
+#endif
+
+/* lossless-ipc. A full PULL pipe makes libzmq stop polling its connection for input, but
+   epoll reports a hang-up whether asked or not, and libzmq takes it for the end of the
+   stream, although the kernel still holds what the peer had sent before: it is lost, in
+   nearly every run with a receiver slower than its sender (issue 4660). With a hang-up
+   and input together libzmq reads twice, and the second read, should the first have
+   filled the pipe, throws the rest away in the same way. Here a descriptor that is
+   polled for nothing is armed edge-triggered, so that a hang-up nobody may act upon yet
+   is reported once at most; and a hang-up by itself is kept back. Who reads to the end
+   finds the end.
+
+   calm-listener. When descriptors or memory run out, an ipc listener aborts the process
+   (issue 1306), and a tcp listener spins in accept at the cost of a core. Here the
+   listener pauses for a tenth of a second and tries again; peers wait in its backlog and
+   are served as soon as there are descriptors. Errors of the connection that accept(2)
+   hands on, such as EPERM from a firewall, are no reason to abort either.
+
+   bounded-messages. ZMQ_MAXMSGSIZE and the high-water mark bound each frame and the
+   number of messages, but nobody bounds a message: a peer that sends frames for ever,
+   each with the MORE flag, fills the memory. Here ZMQ_MAXMSGSIZE bounds the sum of a
+   message's frames as well, and pushpull_max_frames their number; the peer is
+   disconnected. So is one that sends messages to a PUSH socket, where they would sit
+   until the connection is deaf and its end goes unseen. */
+int pushpull_epoll_ctl (int epoll_, int what_, int fd_, struct epoll_event *event_);
+int pushpull_epoll_wait (int epoll_, struct epoll_event *events_, int room_, int timeout_);
+int pushpull_accept4 (int fd_, struct sockaddr *address_, socklen_t *size_, int flags_);
+#define epoll_ctl(a, b, c, d) pushpull_epoll_ctl (a, b, c, d)
+#define epoll_wait(a, b, c, d) pushpull_epoll_wait (a, b, c, d)
+#define accept4(a, b, c, d) pushpull_accept4 (a, b, c, d)
+
+/* soft-start. The first socket of a context starts its threads, and libzmq aborts the
+   process if there is no descriptor left for a poller, or no thread to be had. Here
+   zmq_socket first gets all that it is going to need, and fails (EMFILE, EAGAIN) if it
+   cannot; what it got is what these functions then hand out. */
+int pushpull_epoll_create1 (int flags_);
+int pushpull_eventfd (unsigned int value_, int flags_);
+int pushpull_pthread_create (pthread_t *thread_,
+                             const pthread_attr_t *attributes_,
+                             void *(*routine_) (void *),
+                             void *argument_);
+#define epoll_create1(a) pushpull_epoll_create1 (a)
+#define eventfd(a, b) pushpull_eventfd (a, b)
+#define pthread_create(a, b, c, d) pushpull_pthread_create (a, b, c, d)
+/* libzmq's own zmq_socket, behind ours. */
+#define zmq_socket(a, b) pushpull_libzmq_socket (a, b)
+
+#if defined __cplusplus
 }
+#endif
 
-static inline int pushpull_epoll_wait (int epoll, struct epoll_event *events, int room, int timeout)
-{
-    const int count = epoll_wait (epoll, events, room, timeout);
-    for (int i = 0; i < count; ++i)
-        events[i].events &= EPOLLIN | EPOLLOUT;
-    return count;
+#elif defined __APPLE__ || defined __FreeBSD__
+
+#include <sys/types.h>
+#include <sys/event.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#if defined __cplusplus
+extern "C" {
+#endif
+
+/* lossless-ipc and calm-listener as above, in kqueue's terms: an end of file that is
+   reported along with readiness is libzmq's cue to read twice. Compiled, never run: we
+   have no such machine. */
+int pushpull_kevent (int queue_,
+                     const struct kevent *changes_,
+                     int change_count_,
+                     struct kevent *events_,
+                     int room_,
+                     const struct timespec *timeout_);
+int pushpull_accept (int fd_, struct sockaddr *address_, socklen_t *size_);
+int pushpull_accept4 (int fd_, struct sockaddr *address_, socklen_t *size_, int flags_);
+/* With arguments, so as to leave `struct kevent` and the methods called accept alone. */
+#define kevent(a, b, c, d, e, f) pushpull_kevent (a, b, c, d, e, f)
+#define accept(a, b, c) pushpull_accept (a, b, c)
+#define accept4(a, b, c, d) pushpull_accept4 (a, b, c, d)
+
+#if defined __cplusplus
 }
+#endif
 
-#define epoll_ctl pushpull_epoll_ctl
-#define epoll_wait pushpull_epoll_wait
 #endif
 
 #endif

@@ -49,6 +49,7 @@
 #include "v3_1_encoder.hpp"
 #include "ypipe.hpp"
 
+#include "grant.hpp"
 #include "pushpull.h"
 
 #if ZMQ_VERSION != ZMQ_MAKE_VERSION(4, 3, 5)
@@ -57,62 +58,48 @@
 
 namespace
 {
-//  Access to private members, the legal way: access is not checked for the names in an
-//  explicit instantiation, so a pointer to the member can be handed to a template,
-//  whose friend function then applies it. `reach (T, f, C, m)` defines
-//  `T &f (C &)`, which yields the member `m` of a `C`.
-#define reach(type, name, klass, member)                                       \
-    type &name (klass &);                                                      \
-    template <typename M, M At> struct name##_grant                            \
-    {                                                                          \
-        friend type &name (klass &object_) { return object_.*At; }             \
-    };                                                                         \
-    template struct name##_grant<decltype (&klass::member), &klass::member>
-
 typedef zmq::array_t<zmq::pipe_t, 2> out_pipes_t;
 typedef zmq::array_t<zmq::pipe_t, 3> all_pipes_t;
 typedef zmq::array_t<zmq::socket_base_t> sockets_t;
 typedef zmq::ypipe_base_t<zmq::msg_t> upipe_t;
 typedef zmq::ypipe_t<zmq::msg_t, zmq::message_pipe_granularity> ypipe_t;
 
-reach (zmq::options_t, options_of, zmq::own_t, options);
-reach (bool, ctx_terminated_of, zmq::socket_base_t, _ctx_terminated);
-reach (bool, rcvmore_of, zmq::socket_base_t, _rcvmore);
-reach (all_pipes_t, pipes_of, zmq::socket_base_t, _pipes);
+GRANT (zmq::options_t, options_of, zmq::own_t, options);
+GRANT (bool, ctx_terminated_of, zmq::socket_base_t, _ctx_terminated);
+GRANT (bool, rcvmore_of, zmq::socket_base_t, _rcvmore);
+GRANT (all_pipes_t, pipes_of, zmq::socket_base_t, _pipes);
 
-reach (zmq::lb_t, lb_of, zmq::push_t, _lb);
-reach (out_pipes_t, lb_pipes_of, zmq::lb_t, _pipes);
-reach (out_pipes_t::size_type, lb_active_of, zmq::lb_t, _active);
-reach (out_pipes_t::size_type, lb_current_of, zmq::lb_t, _current);
-reach (bool, lb_more_of, zmq::lb_t, _more);
-reach (bool, lb_dropping_of, zmq::lb_t, _dropping);
-reach (zmq::fq_t, fq_of, zmq::pull_t, _fq);
+GRANT (zmq::lb_t, lb_of, zmq::push_t, _lb);
+GRANT (out_pipes_t, lb_pipes_of, zmq::lb_t, _pipes);
+GRANT (out_pipes_t::size_type, lb_active_of, zmq::lb_t, _active);
+GRANT (out_pipes_t::size_type, lb_current_of, zmq::lb_t, _current);
+GRANT (bool, lb_more_of, zmq::lb_t, _more);
+GRANT (bool, lb_dropping_of, zmq::lb_t, _dropping);
+GRANT (zmq::fq_t, fq_of, zmq::pull_t, _fq);
 
-reach (upipe_t *, in_pipe_of, zmq::pipe_t, _in_pipe);
-reach (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
-reach (int, hwm_of, zmq::pipe_t, _hwm);
-reach (uint64_t, msgs_read_of, zmq::pipe_t, _msgs_read);
-reach (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
-reach (uint64_t, peers_msgs_read_of, zmq::pipe_t, _peers_msgs_read);
-reach (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
-reach (zmq::i_pipe_events *, sink_of, zmq::pipe_t, _sink);
-reach (const bool, conflate_of, zmq::pipe_t, _conflate);
+GRANT (upipe_t *, in_pipe_of, zmq::pipe_t, _in_pipe);
+GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
+GRANT (int, hwm_of, zmq::pipe_t, _hwm);
+GRANT (uint64_t, msgs_read_of, zmq::pipe_t, _msgs_read);
+GRANT (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
+GRANT (uint64_t, peers_msgs_read_of, zmq::pipe_t, _peers_msgs_read);
+GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
+GRANT (zmq::i_pipe_events *, sink_of, zmq::pipe_t, _sink);
+GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
 
-reach (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
-reach (bool, incomplete_in_of, zmq::session_base_t, _incomplete_in);
-reach (zmq::i_engine *, engine_of, zmq::session_base_t, _engine);
+GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
+GRANT (bool, incomplete_in_of, zmq::session_base_t, _incomplete_in);
+GRANT (zmq::i_engine *, engine_of, zmq::session_base_t, _engine);
 
-reach (size_t, outsize_of, zmq::stream_engine_base_t, _outsize);
-reach (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
-reach (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
+GRANT (size_t, outsize_of, zmq::stream_engine_base_t, _outsize);
+GRANT (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
+GRANT (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
 
-reach (zmq::mutex_t, slot_sync_of, zmq::ctx_t, _slot_sync);
-reach (sockets_t, sockets_of, zmq::ctx_t, _sockets);
-reach (bool, starting_of, zmq::ctx_t, _starting);
-reach (bool, terminating_of, zmq::ctx_t, _terminating);
-reach (std::vector<zmq::io_thread_t *>, io_threads_of, zmq::ctx_t, _io_threads);
-
-#undef reach
+GRANT (zmq::mutex_t, slot_sync_of, zmq::ctx_t, _slot_sync);
+GRANT (sockets_t, sockets_of, zmq::ctx_t, _sockets);
+GRANT (bool, starting_of, zmq::ctx_t, _starting);
+GRANT (bool, terminating_of, zmq::ctx_t, _terminating);
+GRANT (std::vector<zmq::io_thread_t *>, io_threads_of, zmq::ctx_t, _io_threads);
 
 //  The state of a pipe is of an unnamed type, so it is compared in here.
 bool is_active (zmq::pipe_t &);
@@ -139,7 +126,6 @@ template struct process_commands_grant<
   &zmq::socket_base_t::process_commands>;
 
 //  True when the encoder of type T still has bytes of its message to give.
-template <typename T> bool encodes (zmq::i_encoder *encoder_, bool &answer_);
 template <typename T, size_t zmq::encoder_base_t<T>::*ToWrite,
           bool zmq::encoder_base_t<T>::*Last,
           zmq::msg_t *zmq::encoder_base_t<T>::*Message>

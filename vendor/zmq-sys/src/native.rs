@@ -102,6 +102,11 @@ extern "C" {
     /// one an accepted connection, until its last message has been received.
     pub fn pushpull_pipes(socket: *mut c_void) -> c_int;
 
+    /// Bounds the number of frames of every message that this process receives from now
+    /// on (65536 unless called). A peer that exceeds it is disconnected, as is one whose
+    /// frames, together, exceed the socket's `ZMQ_MAXMSGSIZE`.
+    pub fn pushpull_max_frames(frames: u64);
+
     /// A number for [`pushpull_gone`], unique in the process; ask before `zmq_close`.
     pub fn pushpull_id(socket: *mut c_void) -> c_int;
 
