@@ -11,11 +11,13 @@ mod stock;
 
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
-    flow, identity, pipes, recall, receive, send_run, send_whole, wait_until_gone, waiting,
+    flow, identity, pipes, recall, receive, send_run, send_whole, set_batch, wait_until_gone,
+    waiting,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
-    flow, identity, pipes, recall, receive, send_run, send_whole, wait_until_gone, waiting,
+    flow, identity, pipes, recall, receive, send_run, send_whole, set_batch, wait_until_gone,
+    waiting,
 };
 
 use crate::context::RawFrame;

@@ -67,6 +67,13 @@ pub(crate) fn waiting(socket: &Socket) -> usize {
     depth(socket).1 as usize
 }
 
+/// How many bytes a connection moves in one system call.
+pub(crate) fn set_batch(socket: &Socket, bytes: c_int) {
+    // SAFETY: the socket is open and this thread's own. Nothing to be done
+    // about a failure: it is slower then.
+    unsafe { sys::pushpull_batch(socket.raw(), bytes, bytes) };
+}
+
 /// How many connections still have something to say: those of connected
 /// endpoints, and those that came in and have messages here.
 pub(crate) fn pipes(socket: &Socket) -> usize {

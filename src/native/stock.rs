@@ -60,6 +60,8 @@ pub(crate) fn receive(
     Ok(())
 }
 
+pub(crate) fn set_batch(_: &Socket, _: c_int) {}
+
 pub(crate) fn pipes(_: &Socket) -> usize {
     0
 }

@@ -840,6 +840,21 @@ int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_)
     return 0;
 }
 
+int pushpull_batch (void *socket_, int in_, int out_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    if (!socket)
+        return -1;
+    if (in_ <= 0 || out_ <= 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    //  As the draft options ZMQ_IN_BATCH_SIZE and ZMQ_OUT_BATCH_SIZE do.
+    options_of (*socket).in_batch_size = in_;
+    options_of (*socket).out_batch_size = out_;
+    return 0;
+}
+
 int pushpull_pipes (void *socket_)
 {
     zmq::socket_base_t *const socket = as_socket (socket_);

@@ -40,6 +40,7 @@ int pushpull_recall (void *socket_,
                      void *hint_,
                      struct pushpull_recalled *out_);
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
+int pushpull_batch (void *socket_, int in_, int out_);
 int pushpull_pipes (void *socket_);
 int pushpull_id (void *socket_);
 int pushpull_gone (void *context_, int id_);

@@ -98,6 +98,10 @@ extern "C" {
     /// `inbound` those ready to be received. Costs no system call.
     pub fn pushpull_depth(socket: *mut c_void, outbound: *mut u64, inbound: *mut u64) -> c_int;
 
+    /// How many bytes connections made from now on read and write in one system call
+    /// (stock libzmq: 8192 each). 0, or -1 with errno `EINVAL` or `ENOTSOCK`.
+    pub fn pushpull_batch(socket: *mut c_void, read: c_int, written: c_int) -> c_int;
+
     /// How many pipes the socket has, whatever their state: one a connected endpoint and
     /// one an accepted connection, until its last message has been received.
     pub fn pushpull_pipes(socket: *mut c_void) -> c_int;
