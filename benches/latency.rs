@@ -1,3 +1,44 @@
-//! Follows.
+//! Round trips of 64 bytes between two processes, each with a Push and a Pull:
+//! ours alone. Some seconds. `cargo bench --bench latency`
 
-fn main() {}
+#[path = "common/ours.rs"]
+mod ours;
+#[path = "common/pair.rs"]
+#[allow(dead_code)]
+mod pair;
+#[path = "common/protocol.rs"]
+mod protocol;
+
+use std::io::{self, Write};
+
+const ROUNDS: usize = 3;
+const SCALE: f64 = 0.5;
+
+fn main() -> io::Result<()> {
+    if let Some(job) = protocol::Job::from_args() {
+        ours::play(&job);
+        return Ok(());
+    }
+    let program = std::env::current_exe()?;
+    let mut out = io::stdout();
+    writeln!(out, "transport  p50 us  p99 us  cpu us of both")?;
+    for transport in ["ipc", "tcp"] {
+        let mut samples = Vec::new();
+        for _ in 0..ROUNDS {
+            let test = pair::Test::RoundTrip;
+            samples.push(
+                pair::run(&program, "ours", transport, test, SCALE).map_err(io::Error::other)?,
+            );
+        }
+        samples.sort_by(|a, b| a.p50.total_cmp(&b.p50));
+        let middle = samples[ROUNDS / 2];
+        writeln!(
+            out,
+            "{transport:<9} {:>7.1} {:>7.1} {:>15.1}",
+            middle.p50 / 1e3,
+            middle.p99 / 1e3,
+            (middle.cpu[0] + middle.cpu[1]) / 1e3,
+        )?;
+    }
+    Ok(())
+}

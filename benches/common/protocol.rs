@@ -124,7 +124,7 @@ pub fn peak() -> u64 {
         .unwrap_or(0)
 }
 
-fn result(since: u64, more: &str) {
+pub fn result(since: u64, more: &str) {
     say(&format!(
         "result cpu={} whole={} peak={} {more}",
         cpu() - since,

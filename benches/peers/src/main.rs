@@ -11,10 +11,15 @@ mod bare;
 mod measure;
 mod naive;
 mod options;
+#[path = "../../common/pair.rs"]
+#[allow(dead_code)]
+mod pair;
 #[path = "../../common/protocol.rs"]
 mod protocol;
 mod report;
+mod rzmq;
 mod stream;
+mod zmqrs;
 
 use measure::Measurements;
 use options::Options;
@@ -53,6 +58,8 @@ fn play(job: &Job) {
     let (push, pull, ping, echo): (Part, Part, Part, Part) = match job.implementation.as_str() {
         "bare" => (bare::push, bare::pull, bare::ping, bare::echo),
         "naive" => (naive::push, naive::pull, naive::ping, naive::echo),
+        "rzmq" => (rzmq::push, rzmq::pull, rzmq::ping, rzmq::echo),
+        "zmq.rs" => (zmqrs::push, zmqrs::pull, zmqrs::ping, zmqrs::echo),
         "socket" => (stream::push, stream::pull, stream::ping, stream::echo),
         other => panic!("no such implementation: {other}"),
     };

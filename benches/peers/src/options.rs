@@ -1,3 +1,4 @@
+use crate::pair::Test;
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -24,18 +25,18 @@ pub struct Implementation {
     pub name: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Test {
-    /// Throughput of messages of so many bytes.
-    Size(usize),
-    /// Round trips of 64 bytes.
-    RoundTrip,
-}
-
-pub const ALL: [&str; 5] = ["bare", "naive", "socket", "ours", "ours-batch"];
+pub const ALL: [&str; 7] = [
+    "bare",
+    "naive",
+    "rzmq",
+    "zmq.rs",
+    "socket",
+    "ours",
+    "ours-batch",
+];
 
 pub const HELP: &str = "\
---only A,B         bare, naive, socket, ours, ours-batch; all unless given
+--only A,B         bare, naive, rzmq, zmq.rs, socket, ours, ours-batch; all unless given
 --sizes N,N,rtt    bytes, or rtt for round trips; 64,1024,16384,1048576,rtt
 --transports T,T   ipc, tcp; both
 --rounds N         5

@@ -1,8 +1,8 @@
 //! From samples to tables.
 
 use crate::{
-    measure::{Measurements, Sample},
-    options::Test,
+    measure::Measurements,
+    pair::{Sample, Test},
 };
 use std::fmt::Write;
 
