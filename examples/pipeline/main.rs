@@ -122,14 +122,15 @@ fn wait_for_both(push: &mut Child, pull: &mut Child) -> io::Result<[Option<ExitS
     let mut until = None;
     loop {
         let ends = [push.try_wait()?, pull.try_wait()?];
-        let first = match ends {
+        let patience = match ends {
             [Some(_), Some(_)] => return Ok(ends),
-            [first, None] | [None, first] => first,
+            [None, None] => None,
+            // Its end is on the way to the other one.
+            [Some(pushed), None] if pushed.success() || is_interrupted(pushed) => Some(10),
+            _ => Some(2),
         };
-        if let Some(status) = first {
-            let ordered = status.success() || is_interrupted(status);
-            let patience = Duration::from_secs(if ordered { 10 } else { 1 });
-            if Instant::now() > *until.get_or_insert(Instant::now() + patience) {
+        if let Some(seconds) = patience.map(Duration::from_secs) {
+            if Instant::now() > *until.get_or_insert(Instant::now() + seconds) {
                 return Ok(ends);
             }
         }

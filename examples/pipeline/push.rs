@@ -82,6 +82,7 @@ pub fn run(endpoint: &str, file: Option<&Path>) -> Outcome {
 fn end_on_interrupt(interrupts: Receiver<()>, interrupted: bool, stopper: Stopper) {
     thread::spawn(move || {
         if interrupted || interrupts.recv().is_ok() {
+            eprintln!("ending: handing over what is left; Ctrl-C once more to leave it");
             let _ = interrupts.recv_timeout(PATIENCE);
             stopper.stop();
         }

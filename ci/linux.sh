@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Everything that must hold on Linux, from a fresh machine on: it installs what is
+# missing, as root, on Debian. Run it before you push. Each step tells how long it took.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
+# Debug info of a build that nobody debugs: half of the time and the disk.
+[[ -n ${CI:-} ]] && export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+
+began=$SECONDS
+step() {
+    local name=$1 from=$SECONDS
+    shift
+    printf '\n=== %s\n' "$name"
+    "$@" || {
+        local status=$?
+        printf '=== %s: FAILED after %d s\n' "$name" $((SECONDS - from)) >&2
+        exit "$status"
+    }
+    printf '=== %s: ok, %d s\n' "$name" $((SECONDS - from))
+}
+
+tools() {
+    local missing=()
+    command -v c++ >/dev/null || missing+=(g++)
+    command -v python3 >/dev/null || missing+=(python3)
+    if ((${#missing[@]})); then
+        apt-get update -q
+        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+    fi
+    command -v cargo >/dev/null || { echo "Rust is missing: see rustup.rs" >&2; return 1; }
+    for component in rustfmt clippy; do
+        cargo "${component/rustfmt/fmt}" --version || rustup component add "$component"
+    done
+    rustc --version
+}
+
+formatted() {
+    cargo fmt --all -- --check
+}
+
+lints() {
+    cargo clippy --locked --all-targets -- -D warnings
+}
+
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+}
+
+# The command of the README that runs the main job, here on a real file: this
+# repository's own text.
+main_job() {
+    local input status=0
+    input=$(mktemp)
+    git ls-files -z | xargs -0 cat -- >"$input"
+    readme_has 'cargo run --release --example pipeline'
+    cargo run --release --example pipeline -- "$input" || status=$?
+    rm -f "$input"
+    return "$status"
+}
+
+generated_million() {
+    cargo run --release --example pipeline
+}
+
+# It ends by itself.
+fan_out() {
+    timeout 60 cargo run --release --example fan_out
+}
+
+# It ends with the first Ctrl-C, and drains.
+ctrl_c() {
+    local status=0
+    cargo build --release --example ctrl_c
+    timeout --preserve-status -s INT 2 "${CARGO_TARGET_DIR:-target}/release/examples/ctrl_c"
+}
+
+tests() {
+    readme_has 'cargo test'
+    cargo test
+}
+
+readme_has() {
+    grep -q "^$1\b" README.md || { echo "README.md no longer says: $1" >&2; return 1; }
+}
+
+step "tools" tools
+step "format" formatted
+step "clippy" lints
+step "docs" docs
+step "minimal rust-version" ci/msrv.sh
+step "public interface" ci/public-api.sh
+step "main job, a file" main_job
+step "main job, generated" generated_million
+step "example fan_out" fan_out
+step "example ctrl_c" ctrl_c
+# Last, so that its closing lines are the last ones to read.
+step "tests" tests
+printf '\n=== all of it: ok, %d s\n' $((SECONDS - began))
