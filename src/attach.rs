@@ -1,6 +1,6 @@
 //! From a `Config` to a socket that is bound and connecting.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use zmq_sys as sys;
 
@@ -43,6 +43,9 @@ impl Attached {
         let socket = context.socket(kind).map_err(out_of)?;
         let (control, listener) = Control::pair(&context).map_err(out_of)?;
         configure(&socket, config, &endpoints)?;
+        if matches!(kind, SocketKind::Pull) {
+            warn_of_loss(&name, &endpoints);
+        }
         let mut attached = Self {
             #[cfg(unix)]
             files: Vec::new(),
@@ -143,6 +146,20 @@ impl Attached {
     }
 }
 
+/// Says once what a program should know that was built on the stock libzmq.
+fn warn_of_loss(name: &str, endpoints: &[Endpoint]) {
+    static ONCE: Once = Once::new();
+    let ipc = endpoints.iter().any(|e| e.transport() == Transport::Ipc);
+    if ipc && !native::libzmq().lossless_ipc {
+        ONCE.call_once(|| {
+            log::warn!(
+                "{name}: this libzmq loses messages when a sender closes an ipc connection \
+                 (libzmq issue 4660); build with pushpull's zmq-sys to mend it"
+            );
+        });
+    }
+}
+
 fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result<(), OpenError> {
     let millis = |d: Duration| d.as_millis() as i32;
     let hwm = config.high_water_mark as i32;
@@ -209,8 +226,9 @@ fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result
 
 /// How many bytes a connection moves in one system call. Stock libzmq's 8 KiB
 /// cost one call for eight messages of 1 KiB; the kernel's socket buffers, some
-/// 200 KiB, are the most that can help.
-const BATCH: i32 = 128 << 10;
+/// 200 KiB, are the most that can help. A connection only touches as much of
+/// its two buffers as it has traffic for.
+const BATCH: i32 = 256 << 10;
 
 /// Connections that the kernel keeps waiting while the I/O thread is busy.
 const BACKLOG: i32 = 1024;

@@ -255,15 +255,16 @@ impl<T: Item> Push<T> {
         self.control.drain(Instant::now().checked_add(deadline));
         let ended = self.join();
         let outcomes = self.outcomes.take();
+        let nothing_left = ended.unsent.is_empty() && ended.in_doubt == 0;
         match ended.how {
-            Ok(()) => Ok(Drained {
+            Ok(()) | Err(DrainFailure::Stopped) if nothing_left => Ok(Drained {
                 stats: self.stats(),
                 theirs: ended.theirs,
                 outcomes,
             }),
-            Err(ref failure) => Err(DrainError {
+            ref how => Err(DrainError {
                 name: self.name.to_string(),
-                failure: failure.clone(),
+                failure: how.clone().err().unwrap_or(DrainFailure::Stopped),
                 unsent: ended.into_unsent(outcomes),
             }),
         }

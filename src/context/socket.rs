@@ -1,7 +1,6 @@
 use std::{
     ffi::{c_int, c_void},
     fmt, mem, ptr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -179,9 +178,15 @@ impl Socket {
         let context = self.context.clone();
         let identity = crate::native::identity(&self);
         drop(self);
-        // The last handle of a context ends it, which waits for everything.
-        if Arc::strong_count(&context.inner) > 1 {
-            crate::native::wait_until_gone(&context, identity);
+        if !crate::native::wait_until_gone(&context, identity) {
+            // An I/O thread is busy with a name that does not resolve, and
+            // ending the context would wait for it, perhaps for a minute.
+            let spawned = std::thread::Builder::new()
+                .name("pushpull undertaker".to_owned())
+                .spawn(move || drop(context));
+            if let Err(e) = spawned {
+                log::warn!("waiting for a name to resolve: {e}");
+            }
         }
     }
 }

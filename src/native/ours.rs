@@ -151,15 +151,19 @@ pub(crate) fn identity(socket: &Socket) -> c_int {
     unsafe { sys::pushpull_id(socket.raw()) }
 }
 
-/// Returns when a closed socket, its connections and their descriptors are
-/// gone from a context that lives on.
-pub(crate) fn wait_until_gone(context: &Context, identity: c_int) {
-    /// An I/O thread that resolves a name can't be waited for.
-    const PATIENCE: Duration = Duration::from_millis(40);
+/// Waits until a closed socket, its connections and their descriptors are gone,
+/// and tells whether they are.
+pub(crate) fn wait_until_gone(context: &Context, identity: c_int) -> bool {
+    /// libzmq's threads take microseconds, unless one is resolving a name.
+    const PATIENCE: Duration = Duration::from_millis(25);
 
     let until = Instant::now() + PATIENCE;
     // SAFETY: the context lives as long as the handle that we were given.
-    while unsafe { sys::pushpull_gone(context.raw(), identity) } == 0 && Instant::now() < until {
-        thread::sleep(Duration::from_micros(100));
+    while unsafe { sys::pushpull_gone(context.raw(), identity) } == 0 {
+        if Instant::now() >= until {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(50));
     }
+    true
 }
