@@ -202,12 +202,19 @@ struct growing_t
 };
 thread_local std::map<const zmq::pipe_t *, growing_t> growing;
 
+//  True if this pipe's writer is in the middle of a message.
+bool is_growing (zmq::pipe_t &pipe_)
+{
+    ypipe_t &out = *static_cast<ypipe_t *> (out_pipe_of (pipe_));
+    return flushable_of (out) != &queue_of (out).back ();
+}
+
 //  False if the message that this pipe's writer is in the middle of is too long already.
 bool is_bounded (zmq::pipe_t &pipe_, int64_t max_size_)
 {
     ypipe_t &out = *static_cast<ypipe_t *> (out_pipe_of (pipe_));
     const zmq::msg_t *const first = flushable_of (out);
-    if (first == &queue_of (out).back ()) {
+    if (!is_growing (pipe_)) {
         if (!growing.empty ())
             growing.erase (&pipe_);
         return true;
@@ -240,26 +247,43 @@ bool is_bounded (zmq::pipe_t &pipe_, int64_t max_size_)
     return false;
 }
 
-//  Ends the connection of a peer that sends more than it may. Called before its next
-//  input is read, from where the poller would call the engine itself.
-bool ended (void *entry_)
+//  The engine behind a poller's entry, if its peer sends more than it may.
+zmq::stream_engine_base_t *offended (void *entry_)
 {
     zmq::stream_engine_base_t *const engine =
       dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
     if (!engine || !session_of (*engine) || io_error_of (*engine))
-        return false;
+        return NULL;
     zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
     if (!pipe || !out_pipe_of (*pipe) || conflate_of (*pipe))
-        return false;
+        return NULL;
     const zmq::options_t &options = engine_options_of (*engine);
-    if (options.type == ZMQ_PUSH) {
-        if (msgs_written_of (*pipe) == 0)
-            return false;
-    } else if (options.type != ZMQ_PULL || is_bounded (*pipe, options.maxmsgsize))
-        return false;
-    errno = EMSGSIZE;
-    fail (*engine);
-    return true;
+    if (options.type == ZMQ_PUSH)
+        return msgs_written_of (*pipe) > 0 || is_growing (*pipe) ? engine : NULL;
+    if (options.type == ZMQ_PULL && !is_bounded (*pipe, options.maxmsgsize))
+        return engine;
+    return NULL;
+}
+
+bool is_push (void *entry_)
+{
+    zmq::stream_engine_base_t *const engine =
+      dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
+    return engine && engine_options_of (*engine).type == ZMQ_PUSH;
+}
+
+//  Entries that stopped reading although nobody will ever make them read on.
+thread_local std::vector<void *> deaf;
+
+void end_deaf ()
+{
+    std::vector<void *> entries;
+    entries.swap (deaf);
+    for (size_t i = 0; i != entries.size (); ++i)
+        if (zmq::stream_engine_base_t *const engine = offended (entries[i])) {
+            errno = EPROTO;
+            fail (*engine);
+        }
 }
 }
 
@@ -271,7 +295,21 @@ int pushpull_epoll_ctl (int epoll_, int what_, int fd_, struct epoll_event *even
                 listeners.erase (listeners.begin () + i);
                 break;
             }
+        for (size_t i = 0; i != deaf.size (); ++i)
+            if (deaf[i] == event_->data.ptr) {
+                deaf.erase (deaf.begin () + i);
+                break;
+            }
     } else {
+        //  A PUSH socket reads its pipe never, a PULL socket when its user does.
+        if (what_ == EPOLL_CTL_MOD && !(event_->events & EPOLLIN)
+            && is_push (event_->data.ptr)) {
+            try {
+                deaf.push_back (event_->data.ptr);
+            }
+            catch (const std::bad_alloc &) {
+            }
+        }
         int listens = 0;
         socklen_t size = sizeof listens;
         if (what_ == EPOLL_CTL_ADD
@@ -299,6 +337,8 @@ int pushpull_epoll_ctl (int epoll_, int what_, int fd_, struct epoll_event *even
 
 int pushpull_epoll_wait (int epoll_, struct epoll_event *events_, int room_, int timeout_)
 {
+    if (!deaf.empty ())
+        end_deaf ();
     if (!listeners.empty ())
         timeout_ = resume_listeners (epoll_, timeout_);
     const int count = (epoll_wait) (epoll_, events_, room_, timeout_);
@@ -306,8 +346,15 @@ int pushpull_epoll_wait (int epoll_, struct epoll_event *events_, int room_, int
         //  A hang-up or an error that comes with readiness will be met by the read or
         //  write; one that comes alone may not be acted upon before all was read.
         events_[i].events &= EPOLLIN | EPOLLOUT;
-        if (events_[i].events & EPOLLIN && ended (events_[i].data.ptr))
-            events_[i].events = 0;
+        if (!(events_[i].events & EPOLLIN))
+            continue;
+        //  From here it ends as it would within its own call: the poller skips an entry
+        //  whose descriptor is gone.
+        if (zmq::stream_engine_base_t *const engine =
+              offended (events_[i].data.ptr)) {
+            errno = EMSGSIZE;
+            fail (*engine);
+        }
     }
     return count;
 }

@@ -19,10 +19,10 @@
 
 /* reconnect-after-error. A connecting socket whose peer breaks the protocol, be it only
    once, or be it the socket itself (a tcp connection to a local port that nobody listens
-   on can come back to its own port: "self-connect"), ends that connection for good: its
-   session goes, the messages in its pipe are dropped, and nobody is told (issues 4196
-   and 4588). Here such an error counts as a lost connection: the session keeps its
-   messages and tries again after the usual interval. ZMQ_RECONNECT_STOP still stops. */
+   on can come back to its own port: "self-connect"), never tries again, and keeps the
+   pipe: messages go into it and nowhere else, and nobody is told (issues 4196, 4588).
+   Here such an error counts as a lost connection: the session keeps its messages and
+   tries again after the usual interval. ZMQ_RECONNECT_STOP still stops it. */
 #define engine_error(handshaked, reason)                                       \
     engine_error (handshaked,                                                  \
                   PUSHPULL_SECOND (PUSHPULL_REASON_##reason, reason))

@@ -23,26 +23,29 @@ fn in_child(name: &str, patience: u64, body: impl FnOnce()) {
         body();
         return;
     }
+    let said = tempfile::NamedTempFile::new().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(MARK, name)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(said.reopen().unwrap())
         .spawn()
         .unwrap();
     let started = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
-            break status;
+            break status.to_string();
         }
         if started.elapsed() > Duration::from_secs(patience) {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("{name} did not end within {patience} s");
+            break format!("did not end within {patience} s");
         }
         std::thread::sleep(Duration::from_millis(5));
     };
-    assert!(status.success(), "{name}: {status}");
+    let said = std::fs::read_to_string(said.path()).unwrap_or_default();
+    assert!(status == "exit status: 0", "{name}: {status}\n{said}");
 }
 
 fn runs(usual: usize) -> usize {
@@ -562,15 +565,22 @@ fn a_connection_to_oneself_is_not_the_end() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let push = context.push();
     push.set(ZMQ_RECONNECT_IVL, 20);
+    let events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED;
+    let done = unsafe { zmq_socket_monitor(push.0, c"inproc://oneself".as_ptr(), events as i32) };
+    assert_eq!(done, 0);
+    let monitor = context.socket(ZMQ_PAIR);
+    monitor.connect("inproc://oneself");
+    monitor.set(ZMQ_RCVTIMEO, 3000);
     push.connect(&format!("tcp://127.0.0.1:{port};127.0.0.1:{port}"));
-    assert!(push.send(b"x", ZMQ_DONTWAIT));
-    // With the session, its pipe would go, and with it the room for messages.
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_millis(500) {
-        push.get(ZMQ_EVENTS);
-        std::thread::sleep(Duration::from_millis(10));
+    let next = || {
+        let event = monitor.recv(0)?;
+        monitor.recv(0)?;
+        Some(u32::from(u16::from_le_bytes([event[0], event[1]])))
+    };
+    until("the connection to itself", 5, || next() == Some(ZMQ_EVENT_CONNECTED));
+    for _ in 0..5 {
+        assert!(next().is_some(), "the socket has given up");
     }
-    assert!(push.send(b"y", ZMQ_DONTWAIT), "the socket has given up");
 }
 
 // bounded-messages ----------------------------------------------------------------------
@@ -599,11 +609,13 @@ fn raw_peer(address: &str, kind: &str) -> TcpStream {
     stream
 }
 
-/// Sends the same frame for ever; true if it was stopped before it had sent `most` bytes.
+/// Sends the same frame for ever; true if the other end hung up before `most` bytes.
 fn is_stopped(stream: &mut TcpStream, frame: &[u8], most: usize) -> bool {
-    stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
     let block = frame.repeat((1 << 16) / frame.len() + 1);
-    (0..most / block.len() + 1).any(|_| stream.write_all(&block).is_err())
+    (0..most / block.len() + 1)
+        .find_map(|_| stream.write_all(&block).err())
+        .is_some_and(|error| error.kind() != std::io::ErrorKind::WouldBlock)
 }
 
 #[test]
@@ -698,7 +710,9 @@ fn comings_and_goings_end_well() {
                         let name = std::ffi::CString::new(ipc.as_str()).unwrap();
                         unsafe { zmq_bind(tcp.0, name.as_ptr()) };
                         let push = context.push();
-                        push.set(ZMQ_IMMEDIATE, vary(2) as i32)
+                        // Before zmq_disconnect: its connection lingers by what is set then.
+                        push.set(ZMQ_LINGER, 0)
+                            .set(ZMQ_IMMEDIATE, vary(2) as i32)
                             .set(ZMQ_RECONNECT_IVL, 1)
                             .set(ZMQ_SNDHWM, 1 + vary(5) as i32);
                         push.connect(&address);

@@ -339,6 +339,39 @@ fn flushed_follows_the_bytes() {
 }
 
 #[test]
+fn flushed_saves_the_last_batch() {
+    // A send buffer so small that it cannot take a batch at once: without the question,
+    // the end of the last batch is lost.
+    for size in [64usize, 1000] {
+        let receiver = Context::new();
+        let pull = receiver.pull();
+        pull.set(ZMQ_RCVHWM, 10).set(ZMQ_RCVBUF, 4096).set(ZMQ_RCVTIMEO, 2000);
+        let address = pull.bind("tcp://127.0.0.1:*");
+        let count = 200_000 / size;
+        let sender = std::thread::spawn(move || {
+            let context = Context::new();
+            let push = context.push();
+            push.set(ZMQ_SNDHWM, 0).set(ZMQ_SNDBUF, 4096);
+            push.connect(&address);
+            for _ in 0..count {
+                assert!(push.send(&vec![1; size], 0));
+            }
+            until("all to be in the kernel", || flushed(&push).0);
+            push.close_lingering();
+        });
+        let mut received = 0;
+        while received < count && pull.recv(0).is_some() {
+            received += 1;
+            if received % (5000 / size) == 0 {
+                std::thread::sleep(Duration::from_millis(3));
+            }
+        }
+        sender.join().unwrap();
+        assert_eq!(received, count);
+    }
+}
+
+#[test]
 fn gone_means_gone() {
     let (_folder, ipc) = ipc();
     let context = Context::new();
