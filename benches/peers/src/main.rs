@@ -8,6 +8,7 @@
 //! ```
 
 mod bare;
+mod document;
 mod measure;
 mod naive;
 mod options;
@@ -24,6 +25,7 @@ mod zmqrs;
 use measure::Measurements;
 use options::Options;
 use protocol::Job;
+use std::path::Path;
 
 fn main() {
     if let Some(job) = Job::from_args() {
@@ -47,10 +49,28 @@ fn main() {
     if let Some(path) = &options.raw {
         std::fs::write(path, report::raw(&all)).expect("the raw results are written");
     }
+    if let Some(docs) = &options.docs {
+        if let Err(why) = document(&all, &options, docs) {
+            eprintln!("{why}");
+            all.failures += 1;
+        }
+    }
     if all.failures > 0 {
         eprintln!("{} runs failed", all.failures);
         std::process::exit(1);
     }
+}
+
+fn document(all: &Measurements, options: &Options, docs: &Path) -> Result<(), String> {
+    let page = docs.join("performance.md");
+    document::insert(&page, "measured", &document::markdown(all, options))?;
+    if let Some(scale) = &options.scale_text {
+        let text = std::fs::read_to_string(scale).map_err(|e| e.to_string())?;
+        let text = format!("```text\n{}\n```", text.trim_end());
+        document::insert(&page, "scale", &text)?;
+    }
+    let plot = docs.join("throughput.svg");
+    std::fs::write(plot, document::plot(all, options)).map_err(|e| e.to_string())
 }
 
 /// What a process does that the runner started.

@@ -15,6 +15,10 @@ pub struct Options {
     /// How often a run is repeated during which others kept the machine busy.
     pub retries: usize,
     pub raw: Option<PathBuf>,
+    /// Where `performance.md` is, to be brought up to date.
+    pub docs: Option<PathBuf>,
+    /// What the scale bench printed, for the same page.
+    pub scale_text: Option<PathBuf>,
 }
 
 /// One row of the tables: how it is called there, who plays it, and as what.
@@ -45,7 +49,9 @@ pub const HELP: &str = "\
 --retries N        how often to repeat a run that others disturbed; 2
 --also NAME=PATH   another build of our `peer` program, as NAME and NAME-batch
 --ours PATH        our `peer` program, instead of building it
---raw FILE         every single result, tab separated";
+--raw FILE         every single result, tab separated
+--docs FOLDER      put the tables into performance.md there, and the plot beside it
+--scale-text FILE  what the scale bench printed, for the same page";
 
 impl Options {
     pub fn from_args() -> Result<Option<Self>, String> {
@@ -55,7 +61,7 @@ impl Options {
             .to_vec();
         let mut transports = ["ipc", "tcp"].map(String::from).to_vec();
         let (mut rounds, mut scale, mut retries) = (5, 1.0, 2);
-        let (mut ours, mut raw) = (None, None);
+        let (mut ours, mut raw, mut docs, mut scale_text) = (None, None, None, None);
         let mut also = Vec::new();
 
         let mut args = std::env::args().skip(1);
@@ -81,6 +87,8 @@ impl Options {
                 "--scale" => scale = value.parse().map_err(|e| wrong(&e))?,
                 "--retries" => retries = value.parse().map_err(|e| wrong(&e))?,
                 "--ours" => ours = Some(PathBuf::from(&value)),
+                "--docs" => docs = Some(PathBuf::from(&value)),
+                "--scale-text" => scale_text = Some(PathBuf::from(&value)),
                 "--raw" => raw = Some(PathBuf::from(&value)),
                 "--also" => {
                     let (name, path) = value.split_once('=').ok_or_else(|| wrong(&"NAME=PATH"))?;
@@ -139,6 +147,8 @@ impl Options {
             scale,
             retries,
             raw,
+            docs,
+            scale_text,
         }))
     }
 }
