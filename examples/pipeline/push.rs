@@ -24,7 +24,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 
 pub fn run(endpoint: &str, file: Option<&Path>) -> Outcome {
-    let mut input = Input::open(file)?;
+    let input = Input::open(file)?;
     let interrupts = interrupts()?;
     let push = Push::connect(endpoint)?;
 
@@ -35,7 +35,7 @@ pub fn run(endpoint: &str, file: Option<&Path>) -> Outcome {
     let mut unread = Ok(());
     let mut interrupted = false;
 
-    'input: while let Some(next) = input.next() {
+    'input: for next in input {
         let message = match next {
             Ok(message) => message,
             Err(error) => {
