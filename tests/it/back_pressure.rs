@@ -1,0 +1,137 @@
+//! A receiver that does not receive holds its sender up, all the way, and
+//! memory stays bounded.
+
+use std::{thread, time::Duration};
+
+use pushpull::{Config, TrySendError};
+
+use crate::harness::{eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, LONG};
+
+#[test]
+fn a_sender_is_held_up_when_nobody_receives_and_goes_on_when_somebody_does() {
+    over_ipc_and_tcp(60, |wire| {
+        const CAPACITY: u64 = 10;
+        const HIGH_WATER: u64 = 20;
+        const SIZE: usize = 64 << 10;
+        /// The most that both kernel buffers of a connection hold, with what
+        /// libzmq reads and writes at once (8 KiB each, or one message).
+        const KERNEL: u64 = (16 << 20) / SIZE as u64;
+
+        let small = |c: Config| {
+            c.capacity(CAPACITY as usize)
+                .high_water_mark(HIGH_WATER as u32)
+        };
+        let (push, pull) = wire.pair(small, small);
+        let mut accepted = 0;
+        // What the kernel takes grows for a while under load.
+        while push.send_timeout(numbered(accepted, SIZE), ms(100)).is_ok() {
+            accepted += 1;
+        }
+        // One channel and one pipe on either side, and what a worker has in
+        // hand.
+        let held = 2 * CAPACITY + 2 * HIGH_WATER + 128;
+        assert!(accepted >= 2 * CAPACITY + HIGH_WATER, "{accepted}");
+        assert!(accepted <= held + KERNEL, "{accepted}");
+        assert!(matches!(push.try_send("more"), Err(TrySendError::Full(_))));
+        let (took, refused) = timed(|| push.send_timeout("more", ms(30)));
+        assert_eq!(refused.unwrap_err().into_inner(), "more".into());
+        assert!(took >= ms(30));
+
+        thread::scope(|scope| {
+            let blocked = scope.spawn(|| push.send(numbered(accepted, SIZE)));
+            for n in 0..=accepted {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+            blocked.join().unwrap().unwrap();
+        });
+        assert!(push.drain(LONG).unwrap().stats().stalls > 0);
+    });
+}
+
+/// With messages too small to fill the kernel's buffers by size, the pipes are
+/// bounded by their number.
+#[test]
+fn the_channel_of_a_pull_holds_its_capacity_and_no_more() {
+    over_ipc_and_tcp(60, |wire| {
+        for capacity in [1, 2, 100, 1000] {
+            let (push, pull) = wire.pair(|c| c, |c| c.capacity(capacity));
+            for n in 0..1500 {
+                push.send(numbered(n, 8)).unwrap();
+            }
+            eventually("the channel is full", || pull.stats().stalls > 0);
+            assert_eq!(pull.receiver().len(), capacity);
+            // It holds no message while it waits: what it took, it delivered.
+            let stats = pull.stats();
+            assert_eq!(
+                (stats.received, stats.delivered),
+                (stats.delivered, 1 + capacity as u64)
+            );
+            push.abort().for_each(drop);
+        }
+    });
+}
+
+#[test]
+fn with_no_capacity_every_hand_over_waits_for_a_receiver() {
+    over_ipc_and_tcp(30, |wire| {
+        let (push, pull) = wire.pair(|c| c.capacity(0), |c| c.capacity(0));
+        thread::scope(|scope| {
+            scope.spawn(|| (0..1000).for_each(|n| push.send(numbered(n, 8)).unwrap()));
+            for n in 0..1000 {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+        });
+        assert_eq!(pull.receiver().len(), 0);
+        push.drain(LONG).unwrap();
+    });
+}
+
+#[test]
+fn without_a_peer_a_push_accepts_what_its_channel_and_its_pipe_hold() {
+    over_ipc_and_tcp(30, |wire| {
+        let (address, _nobody) = wire.nobody();
+        let push = |config: Config| {
+            let push = pushpull::Push::open(config.capacity(7).high_water_mark(5)).unwrap();
+            let accepted = fill(&push, 8);
+            assert_eq!(push.abort().count() as u64, accepted);
+            accepted
+        };
+        // The hand takes a run of 128 at most.
+        let calling = push(Config::connect(&address));
+        assert!((12..=7 + 5 + 128).contains(&calling), "{calling}");
+        // Where nobody has called yet there is no pipe.
+        let called = push(Config::bind(&wire.address()));
+        assert!((7..=7 + 128).contains(&called), "{called}");
+    });
+}
+
+#[test]
+fn a_stuck_peer_does_not_hold_up_the_others() {
+    over_ipc_and_tcp(60, |wire| {
+        let small = |c: Config| c.capacity(1).high_water_mark(1);
+        let stuck = pushpull::Pull::open(small(Config::bind(&wire.address()))).unwrap();
+        let alive = pushpull::Pull::open(small(Config::bind(&wire.address()))).unwrap();
+        let push = pushpull::Push::open(small(
+            Config::connect(&crate::harness::at(&stuck)).also_connect(&crate::harness::at(&alive)),
+        ));
+        let push = push.unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..2000 {
+                    push.send(numbered(n, 50_000)).unwrap();
+                }
+            });
+            let mut last = 0;
+            // The stuck one keeps what fits into its buffers.
+            while last < 1900 {
+                let got = alive.recv_timeout(Duration::from_secs(5)).unwrap();
+                assert!(number(&got) >= last);
+                last = number(&got);
+            }
+            scope.spawn(|| alive.iter().for_each(drop));
+            eventually("all are sent", || push.stats().accepted == 2000);
+            push.stopper().stop();
+            alive.stopper().stop();
+        });
+    });
+}

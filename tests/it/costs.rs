@@ -1,0 +1,317 @@
+//! What a queue costs: nothing while it is idle, and nothing once it is gone.
+//! Each test counts in a process of its own.
+
+use std::{collections::HashMap, fs, thread, time::Duration};
+
+use pushpull::{Config, Context, Pull, Push};
+
+use crate::harness::{at, eventually, in_own_process, ms, raw_pull, raw_push, Wire, LONG};
+
+/// Descriptors by what they are, and threads by name.
+fn holdings() -> (HashMap<String, u32>, HashMap<String, u32>) {
+    let mut descriptors = HashMap::new();
+    for entry in fs::read_dir("/proc/self/fd").unwrap() {
+        let target = fs::read_link(entry.unwrap().path()).unwrap_or_default();
+        let target = target.to_string_lossy();
+        // A number of its own makes each socket another name.
+        let kind = target.split('[').next().unwrap().to_owned();
+        *descriptors.entry(kind).or_default() += 1;
+    }
+    let mut threads = HashMap::new();
+    for entry in fs::read_dir("/proc/self/task").unwrap() {
+        let name = fs::read_to_string(entry.unwrap().path().join("comm")).unwrap_or_default();
+        *threads.entry(name).or_default() += 1;
+    }
+    (descriptors, threads)
+}
+
+/// One life of a Push and a Pull, with a message or without.
+fn live_and_end(wire: &Wire, turn: usize, context: Option<&Context>) {
+    let on = |config: Config| match context {
+        Some(context) => config.context(context),
+        None => config,
+    };
+    let pull = Pull::open(on(Config::bind(&wire.address()))).unwrap();
+    let config = Config::connect(&at(&pull))
+        .outcomes(3)
+        .linger(Duration::ZERO);
+    let push = Push::open(on(config)).unwrap();
+    push.send("hello").unwrap();
+    match turn % 4 {
+        0 => {
+            assert_eq!(pull.recv_timeout(LONG).unwrap(), "hello".into());
+            push.drain(LONG).unwrap();
+            pull.close().unwrap().for_each(drop);
+        }
+        1 => {
+            pull.close().unwrap().for_each(drop);
+            push.abort().for_each(drop);
+        }
+        2 => drop((push, pull)),
+        _ => {
+            let keep = (
+                push.stopper(),
+                push.sender().clone(),
+                pull.receiver().clone(),
+            );
+            keep.0.stop();
+            drop((pull, push));
+            assert!(keep.1.send("late".into()).is_err());
+        }
+    }
+}
+
+#[test]
+fn nothing_outlives_its_queue() {
+    in_own_process(60, || {
+        let wires = [Wire::new("ipc"), Wire::new("tcp")];
+        live_and_end(&wires[0], 0, None);
+        let before = holdings();
+        for turn in 0..200 {
+            let wire = &wires[turn % 2];
+            live_and_end(wire, turn / 2, None);
+            assert_eq!(holdings(), before, "after {turn}");
+            assert_eq!(fs::read_dir(wire.dir.path()).unwrap().count(), 0);
+        }
+    });
+}
+
+#[test]
+fn nothing_outlives_its_queue_on_a_context_that_lives_on() {
+    in_own_process(60, || {
+        let wires = [Wire::new("ipc"), Wire::new("tcp")];
+        let context = Context::new().unwrap();
+        live_and_end(&wires[0], 0, Some(&context));
+        let before = holdings();
+        for turn in 0..200 {
+            live_and_end(&wires[turn % 2], turn / 2, Some(&context));
+            assert_eq!(holdings(), before, "after {turn}");
+        }
+        drop(context);
+        let (_, threads) = holdings();
+        assert!(
+            !threads.keys().any(|name| name.starts_with("ZMQbg")),
+            "{threads:?}"
+        );
+    });
+}
+
+#[test]
+fn a_failed_open_leaves_nothing_behind() {
+    in_own_process(60, || {
+        let wire = Wire::new("ipc");
+        live_and_end(&wire, 0, None);
+        let taken = wire.pull();
+        let before = holdings();
+        for config in [
+            Config::bind(&at(&taken)),
+            Config::bind("nonsense"),
+            Config::bind("tcp://192.0.2.1:0"),
+            Config::bind(&wire.address()).also_bind("tcp://192.0.2.1:0"),
+            Config::bind("tcp://127.0.0.1:0").also_connect("ipc:///no such folder/a"),
+        ] {
+            for _ in 0..20 {
+                assert!(Push::open(config.clone()).is_err());
+                assert!(Pull::open(config.clone()).is_err());
+            }
+            assert_eq!(holdings(), before, "{config:?}");
+        }
+    });
+}
+
+#[test]
+fn running_out_of_descriptors_is_an_error_and_not_the_end() {
+    in_own_process(60, || {
+        use rustix::process::{getrlimit, setrlimit, Resource};
+        let mut limit = getrlimit(Resource::Nofile);
+        let used = holdings().0.values().sum::<u32>();
+        let wire = Wire::new("ipc");
+        let (push, pull) = wire.pair(|c| c, |c| c);
+        limit.current = Some(u64::from(used) + 60);
+        setrlimit(Resource::Nofile, limit).unwrap();
+        let mut queues = Vec::new();
+        let error = loop {
+            match Pull::bind(&wire.address()) {
+                Ok(queue) => queues.push(queue),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), pushpull::OpenErrorKind::Resources, "{error}");
+        // Those that are open work on.
+        push.send("unharmed").unwrap();
+        assert_eq!(pull.recv_timeout(LONG).unwrap(), "unharmed".into());
+        queues.clear();
+        let _again = wire.pull();
+    });
+}
+
+/// How often the threads of this process have waited, and for how long they
+/// have run.
+fn effort() -> (u64, Duration) {
+    let mut switches = 0;
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let line = status
+            .lines()
+            .find(|l| l.starts_with("voluntary_ctxt_switches"));
+        switches += line
+            .unwrap()
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap();
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes one struct.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    (
+        switches,
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32),
+    )
+}
+
+#[test]
+fn an_idle_queue_costs_nothing() {
+    in_own_process(60, || {
+        const SECONDS: u64 = 3;
+        let wires = [Wire::new("ipc"), Wire::new("tcp")];
+        let pairs = wires.each_ref().map(|wire| wire.pair(|c| c, |c| c));
+        let alone = (
+            Push::bind(&wires[0].address()).unwrap(),
+            Pull::bind(&wires[1].address()).unwrap(),
+        );
+        // One that waits for room, which is idle as well.
+        let full = Push::open(Config::bind(&wires[1].address()).capacity(1)).unwrap();
+        let accepted = crate::harness::fill(&full, 8);
+        let queues = 7;
+        thread::sleep(ms(200));
+        let before = effort();
+        thread::sleep(Duration::from_secs(SECONDS));
+        let after = effort();
+        let (switches, time) = (after.0 - before.0, after.1 - before.1);
+        println!("{queues} queues for {SECONDS} s: {switches} waits, {time:?}");
+        // This thread and the watchdog wait as well.
+        assert!(switches <= queues * (SECONDS + 1) + 5, "{switches} waits");
+        assert!(time < ms(30), "{time:?}");
+        for (push, pull) in pairs {
+            push.send("awake").unwrap();
+            assert_eq!(pull.recv_timeout(LONG).unwrap(), "awake".into());
+        }
+        assert_eq!(full.abort().count() as u64, accepted);
+        drop(alone);
+    });
+}
+
+#[test]
+fn an_idle_push_forgets_the_peers_that_leave() {
+    in_own_process(100, || {
+        for transport in ["ipc", "tcp"] {
+            let wire = Wire::new(transport);
+            let push = Push::bind(&wire.address()).unwrap();
+            let context = zmq::Context::new();
+            let visit = |n: usize| {
+                for _ in 0..n / 50 {
+                    let peers: Vec<_> = (0..50)
+                        .map(|_| {
+                            let peer = raw_pull(&context);
+                            peer.connect(&at(&push)).unwrap();
+                            peer
+                        })
+                        .collect();
+                    drop(peers);
+                }
+                // The descriptors of all that have come are gone again.
+                let calm = || holdings().0.get("socket:").copied().unwrap_or(0);
+                eventually("they have left", || calm() <= 2);
+                // An idle worker looks after its socket about once a second.
+                thread::sleep(ms(1300));
+            };
+            visit(500);
+            let before = (holdings(), resident());
+            visit(3000);
+            let after = (holdings(), resident());
+            assert_eq!(after.0 .1, before.0 .1);
+            let grown = after.1.saturating_sub(before.1);
+            println!(
+                "{transport}: 3000 peers, {} KiB before, {grown} KiB more",
+                before.1
+            );
+            // A pipe that is kept is some kilobytes: 3000 would be 20 MiB.
+            assert!(grown < 2048, "{grown} KiB for 3000 peers that left");
+            drop(context);
+            push.abort().for_each(drop);
+        }
+    });
+}
+
+/// Kilobytes of memory in use.
+fn resident() -> u64 {
+    // SAFETY: gives free memory back to the system, so that it is not counted.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_pull_keeps_nothing_of_the_peers_that_leave() {
+    in_own_process(100, || {
+        let wire = Wire::new("ipc");
+        let pull = wire.pull();
+        let context = zmq::Context::new();
+        let visit = |n: usize| {
+            for _ in 0..n {
+                let peer = raw_push(&context);
+                peer.set_linger(10_000).unwrap();
+                peer.connect(&at(&pull)).unwrap();
+                peer.send("hello", 0).unwrap();
+                drop(peer);
+                assert_eq!(pull.recv_timeout(LONG).unwrap(), "hello".into());
+            }
+        };
+        visit(300);
+        let before = resident();
+        visit(2000);
+        let grown = resident().saturating_sub(before);
+        println!("2000 peers: {before} KiB before, {grown} KiB more");
+        assert!(grown < 2048, "{grown} KiB for 2000 peers that left");
+    });
+}
+
+/// Messages that are in a queue for long are bounded; those that pass leave
+/// nothing.
+#[test]
+fn messages_that_pass_leave_no_memory_behind() {
+    in_own_process(100, || {
+        let wire = Wire::new("ipc");
+        let (push, pull) = wire.pair(|c| c, |c| c);
+        let pass = |n: usize| {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for turn in 0..n {
+                        let size = [10, 100, 600, 5000, 20_000][turn % 5];
+                        push.send(vec![1; size]).unwrap();
+                        push.send(pushpull::Message::multipart([vec![1; size], vec![]]))
+                            .unwrap();
+                    }
+                });
+                for _ in 0..2 * n {
+                    pull.recv_timeout(LONG).unwrap();
+                }
+            });
+        };
+        pass(10_000);
+        let before = resident();
+        pass(40_000);
+        let grown = resident().saturating_sub(before);
+        println!("{before} KiB before, {grown} KiB more");
+        assert!(grown < 8 << 10, "{grown} KiB more");
+    });
+}
