@@ -14,6 +14,7 @@ use std::{
         atomic::{AtomicU64, AtomicU8, Ordering},
         Arc, Mutex, MutexGuard, PoisonError,
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -53,6 +54,11 @@ pub(crate) struct Listener {
     bell: Socket,
     stop: Receiver<Infallible>,
 }
+
+/// How often a worker that has nothing to do gives its processor away and looks
+/// again before it sleeps: some 10 us. To be woken costs both sides more than
+/// that, and a sender that is busy would pay for it with every message.
+pub(crate) const YIELDS: usize = 32;
 
 /// What came of waiting for an item.
 pub(crate) enum Next<T> {
@@ -181,10 +187,18 @@ impl Listener {
 
     /// Takes the next item, waiting for it up to `patience`.
     pub(crate) fn next<T>(&self, items: &Receiver<T>, patience: Duration) -> Next<T> {
-        match items.try_recv() {
-            Ok(item) => return Next::Item(item),
-            Err(TryRecvError::Disconnected) => return Next::Gone,
-            Err(TryRecvError::Empty) => {}
+        let mut looks = 0..YIELDS;
+        loop {
+            match items.try_recv() {
+                Ok(item) => return Next::Item(item),
+                Err(TryRecvError::Disconnected) => return Next::Gone,
+                Err(TryRecvError::Empty) if self.order() != self.acting => return Next::Ordered,
+                Err(TryRecvError::Empty) => {}
+            }
+            if looks.next().is_none() {
+                break;
+            }
+            thread::yield_now();
         }
         let mut select = Select::new();
         let data = select.recv(items);

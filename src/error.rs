@@ -148,7 +148,7 @@ pub enum DrainFailure {
 pub struct DrainError<T: Item = Message> {
     pub(crate) name: String,
     pub(crate) failure: DrainFailure,
-    pub(crate) unsent: Unsent<T>,
+    pub(crate) unsent: Box<Unsent<T>>,
 }
 
 impl<T: Item> DrainError<T> {
@@ -164,7 +164,7 @@ impl<T: Item> DrainError<T> {
 
     /// The messages that went nowhere, oldest first.
     pub fn into_unsent(self) -> Unsent<T> {
-        self.unsent
+        *self.unsent
     }
 }
 

@@ -1,7 +1,7 @@
 //! The receiving end of a Push's channel, and how it is closed without losing
 //! a message.
 
-use std::mem::{self, ManuallyDrop};
+use std::mem::ManuallyDrop;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -71,7 +71,6 @@ impl<T: Item> Intake<T> {
         let mut items = T::pack(collect_dropped(|| drop(last)));
         items.extend(receiver.try_iter());
         drop(sender);
-        mem::forget(receiver);
         Closed {
             items,
             theirs: None,

@@ -6,12 +6,8 @@
 //! goes to libzmq through `ZMQ_USE_FD` instead.
 
 use std::{
-    ffi::OsStr,
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -30,8 +26,7 @@ use crate::error::{OpenError, OpenErrorKind};
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    device: u64,
-    inode: u64,
+    identity: (u64, u64),
     owner: u32,
     // Keeps the inode's number from being used again, so that a file which
     // somebody else put there since can't be taken for ours.
@@ -214,14 +209,20 @@ fn lock(folder: &Path, endpoint: &str, patience: Duration) -> Result<OwnedFd, Op
 
 impl SocketFile {
     fn of(path: &Path, listener: &OwnedFd) -> io::Result<Self> {
-        let stat = fs::lstat(path)?;
         Ok(Self {
             path: std::path::absolute(path)?,
-            device: stat.st_dev as u64,
-            inode: stat.st_ino,
+            identity: Self::identity_at(path)?,
             owner: std::process::id(),
             _listener: rustix::io::fcntl_dupfd_cloexec(listener, 0)?,
         })
+    }
+
+    /// The device and the inode of what is at a path.
+    fn identity_at(path: &Path) -> io::Result<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+
+        let found = std::fs::symlink_metadata(path)?;
+        Ok((found.dev(), found.ino()))
     }
 }
 
@@ -232,18 +233,12 @@ impl Drop for SocketFile {
         }
         // Without the lock another process might put its own file there
         // between the look and the removal.
-        let endpoint = OsStr::from_bytes(self.path.as_os_str().as_bytes()).to_string_lossy();
+        let endpoint = self.path.to_string_lossy();
         let _lock = lock(folder_of(&self.path), &endpoint, CLOSE_PATIENCE);
-        match fs::lstat(&self.path) {
-            Ok(stat) if (stat.st_dev as u64, stat.st_ino) == (self.device, self.inode) => {
-                if let Err(e) = fs::unlink(&self.path) {
-                    log::warn!(
-                        "{}: the socket file could not be removed: {e}",
-                        self.path.display()
-                    );
-                }
+        if Self::identity_at(&self.path).ok() == Some(self.identity) {
+            if let Err(e) = fs::unlink(&self.path) {
+                log::warn!("{endpoint}: the socket file could not be removed: {e}");
             }
-            _ => {}
         }
     }
 }

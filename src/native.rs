@@ -95,7 +95,7 @@ pub fn libzmq() -> Libzmq {
         .collect();
     Libzmq {
         version: crate::context::version(),
-        lossless_ipc: mends.contains(&"lossless_ipc"),
+        lossless_ipc: mends.contains(&"lossless-ipc"),
         curve: crate::context::has("curve"),
         ipc: crate::context::has("ipc"),
         mends,

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use crate::{
     attach::Attached,
     config::Config,
     context::{Events, RawFrame, SocketKind},
-    control::{Control, Order, Stopper, Woken},
+    control::{Control, Order, Stopper, Woken, YIELDS},
     endpoint::Endpoint,
     error::{CloseError, OpenError, WorkerError},
     message::{Batch, Item, Message},
@@ -299,6 +300,7 @@ impl<T: Item> Carrier<T> {
     }
 
     fn run(&mut self) -> Result<(), Failed> {
+        let mut looks = YIELDS;
         while self.attached.listener.order() == Order::Run {
             #[cfg(test)]
             crate::worker::fault::point(&self.name);
@@ -309,6 +311,12 @@ impl<T: Item> Carrier<T> {
                 continue;
             }
             self.receive(room)?;
+            if self.messages.is_empty() && looks > 0 {
+                looks -= 1;
+                thread::yield_now();
+                continue;
+            }
+            looks = YIELDS;
             if self.messages.is_empty() {
                 self.attached
                     .listener
@@ -405,7 +413,7 @@ impl<T: Item> Carrier<T> {
                 return;
             }
             // What is missing is a word from the I/O thread.
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 

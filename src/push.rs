@@ -265,7 +265,7 @@ impl<T: Item> Push<T> {
             ref how => Err(DrainError {
                 name: self.name.to_string(),
                 failure: how.clone().err().unwrap_or(DrainFailure::Stopped),
-                unsent: ended.into_unsent(outcomes),
+                unsent: Box::new(ended.into_unsent(outcomes)),
             }),
         }
     }

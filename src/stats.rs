@@ -27,7 +27,8 @@ pub struct Stats {
     /// Push: handed to libzmq and, when the queue was aborted, neither known
     /// to be in the kernel's hands nor recalled. They count as `sent` too.
     pub in_doubt: u64,
-    /// Payload bytes of `sent` or `received`.
+    /// Payload bytes: of a Push, of all messages that left the channel; of a
+    /// Pull, of all that were received.
     pub bytes: u64,
     /// Outcomes that were thrown away because their channel was full.
     pub outcomes_dropped: u64,

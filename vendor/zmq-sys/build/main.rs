@@ -31,12 +31,17 @@ fn main() {
     force_header(&target);
 
     let sodium = sodium();
-    zeromq_src::Build::new().with_libsodium(sodium.clone()).build();
+    zeromq_src::Build::new()
+        .with_libsodium(sodium.clone())
+        .build();
     native(&target, sodium.is_some());
 
     println!("cargo:version={VERSION}");
     println!("cargo:mends={}", MENDS.join(","));
-    println!("cargo:features={}", if sodium.is_some() { "curve" } else { "" });
+    println!(
+        "cargo:features={}",
+        if sodium.is_some() { "curve" } else { "" }
+    );
     println!("cargo:native=1");
 }
 
@@ -81,7 +86,14 @@ fn force_header(target: &str) {
     let candidates = [
         own.clone(),
         format!("CXXFLAGS_{}", target.replace('-', "_")),
-        format!("{}_CXXFLAGS", if env::var("HOST").as_deref() == Ok(target) { "HOST" } else { "TARGET" }),
+        format!(
+            "{}_CXXFLAGS",
+            if env::var("HOST").as_deref() == Ok(target) {
+                "HOST"
+            } else {
+                "TARGET"
+            }
+        ),
         "CXXFLAGS".to_string(),
     ];
     let mut flags = candidates
@@ -97,7 +109,9 @@ fn force_header(target: &str) {
 fn sodium() -> Option<zeromq_src::LibLocation> {
     env::var_os("CARGO_FEATURE_CURVE")?;
     let folder = |name: &str| {
-        PathBuf::from(env::var_os(name).unwrap_or_else(|| panic!("libsodium-sys-stable gave no {name}")))
+        PathBuf::from(
+            env::var_os(name).unwrap_or_else(|| panic!("libsodium-sys-stable gave no {name}")),
+        )
     };
     Some(zeromq_src::LibLocation::new(
         folder("DEP_SODIUM_LIB"),

@@ -125,7 +125,7 @@ extern "C" {
 #endif
 
 /* lossless-ipc and calm-listener as above, in kqueue's terms: an end of file that is
-   reported along with readiness is libzmq's cue to read twice. Compiled, never run: we
+   reported along with readiness is libzmq's cue to read twice. Never compiled, never run: we
    have no such machine. */
 int pushpull_kevent (int queue_,
                      const struct kevent *changes_,

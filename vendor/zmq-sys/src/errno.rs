@@ -2,10 +2,10 @@
 
 use std::os::raw::c_int;
 
-#[cfg(unix)]
-use libc as system;
 #[cfg(windows)]
 use crate::windows::errno as system;
+#[cfg(unix)]
+use libc as system;
 
 macro_rules! system {
     ($($name:ident)*) => { $(pub const $name: c_int = system::$name;)* };

@@ -62,11 +62,8 @@ extern "C" {
     /// Sends up to `count` messages of one frame each over a PUSH socket, in order, and
     /// returns how many went (each an empty message then), or -1 with the errno of
     /// [`pushpull_send`] when none did.
-    pub fn pushpull_send_many(
-        socket: *mut c_void,
-        messages: *mut zmq_msg_t,
-        count: usize,
-    ) -> isize;
+    pub fn pushpull_send_many(socket: *mut c_void, messages: *mut zmq_msg_t, count: usize)
+        -> isize;
 
     /// Receives up to `count` frames from a PULL socket and returns how many, or -1
     /// (`EAGAIN`: none is there). `out` is uninitialised memory; the frames returned are

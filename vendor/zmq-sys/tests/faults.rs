@@ -55,7 +55,10 @@ fn runs(usual: usize) -> usize {
 fn until(what: &str, patience: u64, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(patience), "waited too long: {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(patience),
+            "waited too long: {what}"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -64,7 +67,9 @@ fn until(what: &str, patience: u64, mut done: impl FnMut() -> bool) {
 fn vary(seed: usize) -> impl FnMut(usize) -> usize {
     let mut state = seed as u64 * 2 + 1;
     move |bound| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 33) as usize % bound
     }
 }
@@ -88,7 +93,10 @@ fn ipc_losses(run: impl Fn(usize, &str) -> usize) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     let (mut losers, mut lost) = (0, 0);
     for n in 0..runs(100) {
-        let missing = run(n, &format!("ipc://{}", folder.path().join(n.to_string()).display()));
+        let missing = run(
+            n,
+            &format!("ipc://{}", folder.path().join(n.to_string()).display()),
+        );
         losers += usize::from(missing > 0);
         lost += missing;
     }
@@ -171,7 +179,10 @@ fn a_hang_up_that_must_wait_costs_nothing() {
         let before = processor_time();
         std::thread::sleep(Duration::from_millis(1000));
         let used = processor_time() - before;
-        assert!(used < Duration::from_millis(50), "{used:?} of processor time in a second");
+        assert!(
+            used < Duration::from_millis(50),
+            "{used:?} of processor time in a second"
+        );
         for _ in 0..50 {
             pull.recv(0).expect("a message was lost");
         }
@@ -224,7 +235,10 @@ fn exhausted_server(address: &str) {
     let before = processor_time();
     std::thread::sleep(Duration::from_millis(1000));
     let used = processor_time() - before;
-    assert!(used < Duration::from_millis(100), "{used:?} of processor time in a second");
+    assert!(
+        used < Duration::from_millis(100),
+        "{used:?} of processor time in a second"
+    );
     for fd in taken {
         unsafe { libc::close(fd) };
     }
@@ -252,7 +266,9 @@ fn exhausted(name: &str, address: &str, connect: impl Fn(&str) -> Box<dyn std::a
         .spawn()
         .unwrap();
     use std::io::BufRead;
-    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
     let mut said = Vec::new();
     let address = lines
         .by_ref()
@@ -281,17 +297,23 @@ fn exhausted(name: &str, address: &str, connect: impl Fn(&str) -> Box<dyn std::a
 
 #[test]
 fn ipc_listener_survives_without_descriptors() {
-    exhausted("ipc_listener_survives_without_descriptors", "ipc://FOLDER/s", |address| {
-        let path = address.strip_prefix("ipc://").unwrap();
-        Box::new(std::os::unix::net::UnixStream::connect(path).unwrap())
-    });
+    exhausted(
+        "ipc_listener_survives_without_descriptors",
+        "ipc://FOLDER/s",
+        |address| {
+            let path = address.strip_prefix("ipc://").unwrap();
+            Box::new(std::os::unix::net::UnixStream::connect(path).unwrap())
+        },
+    );
 }
 
 #[test]
 fn tcp_listener_survives_without_descriptors() {
-    exhausted("tcp_listener_survives_without_descriptors", "tcp://127.0.0.1:*", |address| {
-        Box::new(TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap())
-    });
+    exhausted(
+        "tcp_listener_survives_without_descriptors",
+        "tcp://127.0.0.1:*",
+        |address| Box::new(TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap()),
+    );
 }
 
 // soft-start ----------------------------------------------------------------------------
@@ -321,7 +343,10 @@ fn a_socket_without_descriptors_is_an_error() {
                 drop(Socket(socket));
             }
         }
-        assert!(!outcomes[0] && outcomes[11] && outcomes.is_sorted(), "{outcomes:?}");
+        assert!(
+            !outcomes[0] && outcomes[11] && outcomes.is_sorted(),
+            "{outcomes:?}"
+        );
     });
 }
 
@@ -354,7 +379,10 @@ static STEP: AtomicI64 = AtomicI64::new(0);
 
 #[no_mangle]
 unsafe extern "C" fn gettimeofday(time: *mut libc::timeval, _zone: *mut c_void) -> i32 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     unsafe {
         libc::clock_gettime(libc::CLOCK_REALTIME, &mut now);
         (*time).tv_sec = now.tv_sec + STEP.load(Ordering::SeqCst);
@@ -404,7 +432,10 @@ fn a_clock_set_forward_ends_no_linger() {
         let pull = receiver.pull();
         pull.set(ZMQ_RCVTIMEO, 3000);
         pull.bind(&address);
-        assert!(pull.recv(0).is_some(), "the message did not survive the step");
+        assert!(
+            pull.recv(0).is_some(),
+            "the message did not survive the step"
+        );
     });
 }
 
@@ -465,7 +496,10 @@ fn a_started_program_inherits_no_descriptor() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::new();
         let mut sockets = Vec::new();
-        for address in ["tcp://127.0.0.1:*", &format!("ipc://{}", folder.path().join("s").display())] {
+        for address in [
+            "tcp://127.0.0.1:*",
+            &format!("ipc://{}", folder.path().join("s").display()),
+        ] {
             let pull = context.pull();
             let address = pull.bind(address);
             pull.set(ZMQ_RCVTIMEO, 5000);
@@ -475,7 +509,10 @@ fn a_started_program_inherits_no_descriptor() {
             pull.recv(0).unwrap();
             sockets.push((pull, push));
         }
-        let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+        let listed = Command::new("ls")
+            .args(["-l", "/proc/self/fd"])
+            .output()
+            .unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
         let ours: Vec<_> = listed
             .lines()
@@ -562,7 +599,11 @@ fn a_peer_that_talks_nonsense_once_is_tried_again() {
 fn a_connection_to_oneself_is_not_the_end() {
     let context = Context::new();
     // The same port at both ends makes sure of what otherwise takes luck.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let push = context.push();
     push.set(ZMQ_RECONNECT_IVL, 20);
     let events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CONNECT_RETRIED;
@@ -577,7 +618,9 @@ fn a_connection_to_oneself_is_not_the_end() {
         monitor.recv(0)?;
         Some(u32::from(u16::from_le_bytes([event[0], event[1]])))
     };
-    until("the connection to itself", 5, || next() == Some(ZMQ_EVENT_CONNECTED));
+    until("the connection to itself", 5, || {
+        next() == Some(ZMQ_EVENT_CONNECTED)
+    });
     for _ in 0..5 {
         assert!(next().is_some(), "the socket has given up");
     }
@@ -611,7 +654,9 @@ fn raw_peer(address: &str, kind: &str) -> TcpStream {
 
 /// Sends the same frame for ever; true if the other end hung up before `most` bytes.
 fn is_stopped(stream: &mut TcpStream, frame: &[u8], most: usize) -> bool {
-    stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
+    stream
+        .set_write_timeout(Some(Duration::from_secs(3)))
+        .unwrap();
     let block = frame.repeat((1 << 16) / frame.len() + 1);
     (0..most / block.len() + 1)
         .find_map(|_| stream.write_all(&block).err())
@@ -625,7 +670,11 @@ fn a_message_without_end_is_ended() {
     let address = pull.bind("tcp://127.0.0.1:*");
     let mut frame = vec![1, 100];
     frame.resize(102, b'x');
-    assert!(is_stopped(&mut raw_peer(&address, "PUSH"), &frame, 64 << 20));
+    assert!(is_stopped(
+        &mut raw_peer(&address, "PUSH"),
+        &frame,
+        64 << 20
+    ));
     // Others are still served.
     let push = context.push();
     push.connect(&address);
@@ -639,14 +688,17 @@ fn a_message_is_bounded_not_only_its_frames() {
     let context = Context::new();
     let pull = context.pull();
     let limit = 1i64 << 20;
-    let done = unsafe {
-        zmq_setsockopt(pull.0, ZMQ_MAXMSGSIZE as i32, (&raw const limit).cast(), 8)
-    };
+    let done =
+        unsafe { zmq_setsockopt(pull.0, ZMQ_MAXMSGSIZE as i32, (&raw const limit).cast(), 8) };
     assert_eq!(done, 0);
     let address = pull.bind("tcp://127.0.0.1:*");
     let mut frame = vec![3, 0, 0, 0, 0, 0, 0, 0xea, 0x60];
     frame.resize(9 + 60_000, b'x');
-    assert!(is_stopped(&mut raw_peer(&address, "PUSH"), &frame, 64 << 20));
+    assert!(is_stopped(
+        &mut raw_peer(&address, "PUSH"),
+        &frame,
+        64 << 20
+    ));
     // What keeps within the bound passes.
     let push = context.push();
     push.connect(&address);
@@ -664,7 +716,11 @@ fn a_push_socket_does_not_listen() {
     let context = Context::new();
     let push = context.push();
     let address = push.bind("tcp://127.0.0.1:*");
-    assert!(is_stopped(&mut raw_peer(&address, "PULL"), b"\x00\x01x", 64 << 20));
+    assert!(is_stopped(
+        &mut raw_peer(&address, "PULL"),
+        b"\x00\x01x",
+        64 << 20
+    ));
 }
 
 // no-orders-to-the-dead -----------------------------------------------------------------
@@ -677,7 +733,9 @@ fn a_mark_set_late_hits_nobody() {
         let address = push.bind("tcp://127.0.0.1:*");
         for _ in 0..30 {
             let peers: Vec<_> = (0..10).map(|_| raw_peer(&address, "PULL")).collect();
-            until("the peers' pipes", 5, || push.get(ZMQ_EVENTS) & ZMQ_POLLOUT as i32 != 0);
+            until("the peers' pipes", 5, || {
+                push.get(ZMQ_EVENTS) & ZMQ_POLLOUT as i32 != 0
+            });
             std::thread::sleep(Duration::from_millis(10));
             push.get(ZMQ_EVENTS);
             drop(peers);

@@ -28,7 +28,11 @@ fn send(socket: &Socket, frames: &[&[u8]]) -> Result<(), i32> {
         assert_eq!(bytes(frame), expected);
         unsafe { zmq_msg_close(frame) };
     }
-    if done == 0 { Ok(()) } else { Err(error) }
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 fn send_patiently(socket: &Socket, frames: &[&[u8]]) {
@@ -63,16 +67,17 @@ unsafe extern "C" fn take(hint: *mut c_void, frame: *mut zmq_msg_t) {
 fn recall(socket: &Socket) -> (pushpull_recalled, Vec<(Vec<u8>, bool)>) {
     let mut out = pushpull_recalled::default();
     let mut taken = Vec::<(Vec<u8>, bool)>::new();
-    let done = unsafe {
-        pushpull_recall(socket.0, Some(take), (&raw mut taken).cast(), &mut out)
-    };
+    let done = unsafe { pushpull_recall(socket.0, Some(take), (&raw mut taken).cast(), &mut out) };
     assert_eq!(done, 0, "{}", last_error());
     (out, taken)
 }
 
 fn depth(socket: &Socket) -> (u64, u64) {
     let (mut outbound, mut inbound) = (0, 0);
-    assert_eq!(unsafe { pushpull_depth(socket.0, &mut outbound, &mut inbound) }, 0);
+    assert_eq!(
+        unsafe { pushpull_depth(socket.0, &mut outbound, &mut inbound) },
+        0
+    );
     (outbound, inbound)
 }
 
@@ -86,7 +91,10 @@ fn flushed(socket: &Socket) -> (bool, pushpull_flow) {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited too long: {what}");
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "waited too long: {what}"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -151,7 +159,8 @@ fn batches_keep_order_and_bounds() {
         let mut messages: Vec<_> = (0..COUNT).map(|n| message(&n.to_le_bytes())).collect();
         let mut sent = 0;
         let mut received = 0;
-        let mut out: Vec<MaybeUninit<zmq_msg_t>> = (0..100).map(|_| MaybeUninit::uninit()).collect();
+        let mut out: Vec<MaybeUninit<zmq_msg_t>> =
+            (0..100).map(|_| MaybeUninit::uninit()).collect();
         while received < COUNT {
             if sent < COUNT {
                 let rest = &mut messages[sent..];
@@ -235,10 +244,23 @@ fn recalls_what_waits_for_a_peer() {
     assert!(!is_flushed);
     assert_eq!((flow.queued, flow.pipes, flow.unasked), (3, 1, 0));
     let (out, taken) = recall(&push);
-    assert_eq!(out, pushpull_recalled { messages: 3, ..Default::default() });
-    let expected: [(&[u8], bool); 4] =
-        [(b"first", false), (b"second", true), (b"part", false), (b"third", false)];
-    assert!(taken.iter().map(|(body, more)| (&body[..], *more)).eq(expected));
+    assert_eq!(
+        out,
+        pushpull_recalled {
+            messages: 3,
+            ..Default::default()
+        }
+    );
+    let expected: [(&[u8], bool); 4] = [
+        (b"first", false),
+        (b"second", true),
+        (b"part", false),
+        (b"third", false),
+    ];
+    assert!(taken
+        .iter()
+        .map(|(body, more)| (&body[..], *more))
+        .eq(expected));
     assert!(flushed(&push).0);
     assert_eq!(depth(&push), (0, 0));
     assert_eq!(recall(&push).0, pushpull_recalled::default());
@@ -307,7 +329,11 @@ fn recall_and_what_arrived_make_the_whole() {
             arrived.push(u64::from_le_bytes(first[..].try_into().unwrap()));
         }
         arrived.extend(recalled);
-        assert!(arrived.iter().copied().eq(0..sent), "{} of {sent}", arrived.len());
+        assert!(
+            arrived.iter().copied().eq(0..sent),
+            "{} of {sent}",
+            arrived.len()
+        );
         assert!(flushed(&push).0);
     }
 }
@@ -345,7 +371,9 @@ fn flushed_saves_the_last_batch() {
     for size in [64usize, 1000] {
         let receiver = Context::new();
         let pull = receiver.pull();
-        pull.set(ZMQ_RCVHWM, 10).set(ZMQ_RCVBUF, 4096).set(ZMQ_RCVTIMEO, 2000);
+        pull.set(ZMQ_RCVHWM, 10)
+            .set(ZMQ_RCVBUF, 4096)
+            .set(ZMQ_RCVTIMEO, 2000);
         let address = pull.bind("tcp://127.0.0.1:*");
         let count = 200_000 / size;
         let sender = std::thread::spawn(move || {
@@ -391,7 +419,10 @@ fn gone_means_gone() {
         }
         drop((push, pull));
         for id in ids {
-            until("a socket to be gone", || unsafe { pushpull_gone(context.0, id) } == 1);
+            until(
+                "a socket to be gone",
+                || unsafe { pushpull_gone(context.0, id) } == 1,
+            );
         }
     }
     // One that lingers is not gone.
@@ -402,5 +433,8 @@ fn gone_means_gone() {
     unsafe { zmq_close(other.0) };
     std::mem::forget(other);
     assert_eq!(unsafe { pushpull_gone(context.0, id) }, 0);
-    until("the linger to end", || unsafe { pushpull_gone(context.0, id) } == 1);
+    until(
+        "the linger to end",
+        || unsafe { pushpull_gone(context.0, id) } == 1,
+    );
 }

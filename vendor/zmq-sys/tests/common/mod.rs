@@ -49,7 +49,12 @@ unsafe impl Send for Socket {}
 impl Socket {
     pub fn set(&self, option: u32, value: i32) -> &Socket {
         let done = unsafe {
-            zmq_setsockopt(self.0, option as c_int, (&raw const value).cast(), size_of::<i32>())
+            zmq_setsockopt(
+                self.0,
+                option as c_int,
+                (&raw const value).cast(),
+                size_of::<i32>(),
+            )
         };
         assert_eq!(done, 0, "{}", last_error());
         self
@@ -58,9 +63,8 @@ impl Socket {
     pub fn get(&self, option: u32) -> i32 {
         let mut value = 0i32;
         let mut size = size_of::<i32>();
-        let done = unsafe {
-            zmq_getsockopt(self.0, option as c_int, (&raw mut value).cast(), &mut size)
-        };
+        let done =
+            unsafe { zmq_getsockopt(self.0, option as c_int, (&raw mut value).cast(), &mut size) };
         assert_eq!(done, 0, "{}", last_error());
         value
     }
@@ -68,26 +72,43 @@ impl Socket {
     /// Binds, and answers with the address a peer connects to.
     pub fn bind(&self, address: &str) -> String {
         let name = CString::new(address).unwrap();
-        assert_eq!(unsafe { zmq_bind(self.0, name.as_ptr()) }, 0, "{address}: {}", last_error());
+        assert_eq!(
+            unsafe { zmq_bind(self.0, name.as_ptr()) },
+            0,
+            "{address}: {}",
+            last_error()
+        );
         let mut text = [0u8; 512];
         let mut size = text.len();
         let done = unsafe {
-            zmq_getsockopt(self.0, ZMQ_LAST_ENDPOINT as c_int, text.as_mut_ptr().cast(), &mut size)
+            zmq_getsockopt(
+                self.0,
+                ZMQ_LAST_ENDPOINT as c_int,
+                text.as_mut_ptr().cast(),
+                &mut size,
+            )
         };
         assert_eq!(done, 0, "{}", last_error());
-        CStr::from_bytes_until_nul(&text).unwrap().to_str().unwrap().to_owned()
+        CStr::from_bytes_until_nul(&text)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     pub fn connect(&self, address: &str) {
         let name = CString::new(address).unwrap();
-        assert_eq!(unsafe { zmq_connect(self.0, name.as_ptr()) }, 0, "{address}: {}", last_error());
+        assert_eq!(
+            unsafe { zmq_connect(self.0, name.as_ptr()) },
+            0,
+            "{address}: {}",
+            last_error()
+        );
     }
 
     /// Sends one frame; false when there is no room (or no patience left).
     pub fn send(&self, body: &[u8], flags: u32) -> bool {
-        let sent = unsafe {
-            zmq_send(self.0, body.as_ptr().cast(), body.len(), flags as c_int)
-        };
+        let sent = unsafe { zmq_send(self.0, body.as_ptr().cast(), body.len(), flags as c_int) };
         if sent < 0 {
             assert_eq!(errno(), errno::EAGAIN, "{}", last_error());
         }
@@ -119,7 +140,12 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let now = 0i32;
         unsafe {
-            zmq_setsockopt(self.0, ZMQ_LINGER as c_int, (&raw const now).cast(), size_of::<i32>());
+            zmq_setsockopt(
+                self.0,
+                ZMQ_LINGER as c_int,
+                (&raw const now).cast(),
+                size_of::<i32>(),
+            );
             zmq_close(self.0);
         }
     }
@@ -130,7 +156,9 @@ pub fn errno() -> i32 {
 }
 
 pub fn last_error() -> String {
-    unsafe { CStr::from_ptr(zmq_strerror(zmq_errno())) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(zmq_strerror(zmq_errno())) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 pub fn empty() -> zmq_msg_t {
@@ -150,6 +178,7 @@ pub fn message(body: &[u8]) -> zmq_msg_t {
 
 pub fn bytes(message: &mut zmq_msg_t) -> Vec<u8> {
     unsafe {
-        std::slice::from_raw_parts(zmq_msg_data(message).cast::<u8>(), zmq_msg_size(message)).to_vec()
+        std::slice::from_raw_parts(zmq_msg_data(message).cast::<u8>(), zmq_msg_size(message))
+            .to_vec()
     }
 }
