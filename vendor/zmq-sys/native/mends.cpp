@@ -192,15 +192,18 @@ int resume_listeners (int epoll_, int timeout_)
     return timeout_;
 }
 
-//  A message that is being received: how much of it was counted.
+//  A message that is being received: how much of it was counted. The pipe's memory is
+//  used again and again, so a message is known by how many came before it, and forgotten
+//  with its connection's entry at the poller.
 struct growing_t
 {
     const zmq::msg_t *first;
+    uint64_t number;
     place_t place;
     uint64_t frames;
     uint64_t bytes;
 };
-thread_local std::map<const zmq::pipe_t *, growing_t> growing;
+thread_local std::map<const void *, growing_t> growing;
 
 //  True if this pipe's writer is in the middle of a message.
 bool is_growing (zmq::pipe_t &pipe_)
@@ -210,22 +213,21 @@ bool is_growing (zmq::pipe_t &pipe_)
 }
 
 //  False if the message that this pipe's writer is in the middle of is too long already.
-bool is_bounded (zmq::pipe_t &pipe_, int64_t max_size_)
+bool is_bounded (const void *entry_, zmq::pipe_t &pipe_, int64_t max_size_)
 {
     ypipe_t &out = *static_cast<ypipe_t *> (out_pipe_of (pipe_));
     const zmq::msg_t *const first = flushable_of (out);
     if (!is_growing (pipe_)) {
         if (!growing.empty ())
-            growing.erase (&pipe_);
+            growing.erase (entry_);
         return true;
     }
     try {
-        //  What connections that have ended left behind.
-        if (growing.size () > 10000)
-            growing.clear ();
-        growing_t &message = growing[&pipe_];
-        if (message.first != first) {
+        growing_t &message = growing[entry_];
+        const uint64_t number = msgs_written_of (pipe_);
+        if (message.first != first || message.number != number) {
             message.first = first;
+            message.number = number;
             message.place = place_of (queue_of (out), first);
             message.frames = 0;
             message.bytes = 0;
@@ -240,7 +242,7 @@ bool is_bounded (zmq::pipe_t &pipe_, int64_t max_size_)
             && (max_size_ < 0
                 || message.bytes <= static_cast<uint64_t> (max_size_)))
             return true;
-        growing.erase (&pipe_);
+        growing.erase (entry_);
     }
     catch (const std::bad_alloc &) {
     }
@@ -260,7 +262,7 @@ zmq::stream_engine_base_t *offended (void *entry_)
     const zmq::options_t &options = engine_options_of (*engine);
     if (options.type == ZMQ_PUSH)
         return msgs_written_of (*pipe) > 0 || is_growing (*pipe) ? engine : NULL;
-    if (options.type == ZMQ_PULL && !is_bounded (*pipe, options.maxmsgsize))
+    if (options.type == ZMQ_PULL && !is_bounded (entry_, *pipe, options.maxmsgsize))
         return engine;
     return NULL;
 }
@@ -290,6 +292,7 @@ void end_deaf ()
 int pushpull_epoll_ctl (int epoll_, int what_, int fd_, struct epoll_event *event_)
 {
     if (what_ == EPOLL_CTL_DEL) {
+        growing.erase (event_->data.ptr);
         for (size_t i = 0; i != listeners.size (); ++i)
             if (listeners[i].fd == fd_ && listeners[i].epoll == epoll_) {
                 listeners.erase (listeners.begin () + i);
