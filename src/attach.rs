@@ -42,7 +42,7 @@ impl Attached {
         };
         let socket = context.socket(kind).map_err(out_of)?;
         let (control, listener) = Control::pair(&context).map_err(out_of)?;
-        configure(&socket, config, &endpoints)?;
+        configure(&socket, config)?;
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);
         }
@@ -54,6 +54,12 @@ impl Attached {
             endpoints: Vec::with_capacity(endpoints.len()),
         };
         for endpoint in endpoints {
+            // For all of them, it would have 127.0.0.1 listen at an IPv6 address.
+            let six = endpoint.transport() == Transport::Tcp && endpoint.address().contains('[');
+            attached
+                .socket
+                .set_int(sys::ZMQ_IPV6, i32::from(six))
+                .map_err(|f| OpenError::from_failure(&endpoint.to_string(), f))?;
             let resolved = match endpoint.role() {
                 Role::Bind => attached.bind(&endpoint, config)?,
                 Role::Connect => attached.connect(&endpoint)?,
@@ -160,13 +166,10 @@ fn warn_of_loss(name: &str, endpoints: &[Endpoint]) {
     }
 }
 
-fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result<(), OpenError> {
+fn configure(socket: &Socket, config: &Config) -> Result<(), OpenError> {
     let millis = |d: Duration| d.as_millis() as i32;
     let hwm = config.high_water_mark as i32;
     let (first, longest) = config.reconnect;
-    let six = endpoints
-        .iter()
-        .any(|e| e.transport() == Transport::Tcp && e.address().contains('['));
     let named = |option: &str| {
         let option = option.to_owned();
         move |f: Failure| OpenError::io(OpenErrorKind::InvalidOption, option, f.io())
@@ -205,7 +208,6 @@ fn configure(socket: &Socket, config: &Config, endpoints: &[Endpoint]) -> Result
             i32::from(config.only_connected_peers || !cfg!(pushpull_native)),
         ),
         ("backlog", sys::ZMQ_BACKLOG, BACKLOG),
-        ("ipv6", sys::ZMQ_IPV6, i32::from(six)),
     ] {
         socket.set_int(option, value).map_err(named(name))?;
     }

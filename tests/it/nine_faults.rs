@@ -73,6 +73,7 @@ fn fault_4_a_blocked_hand_over_hears_the_stop() {
         for n in 0..10 {
             push.send(numbered(n, 8)).unwrap();
         }
+        eventually("one is in the channel", || !pull.receiver().is_empty());
         eventually("the hand-over waits", || pull.stats().stalls > 0);
         let (took, left) = timed(|| pull.close().unwrap());
         assert!(took < ms(500), "{took:?}");
