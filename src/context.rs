@@ -175,6 +175,11 @@ impl Failure {
         self.0 == libc_errno::EAGAIN
     }
 
+    /// Our build's word for "first take back what waited for a peer that left".
+    pub(crate) fn is_peer_gone(self) -> bool {
+        self.0 == sys::errno::EHOSTUNREACH
+    }
+
     pub(crate) fn is_terminated(self) -> bool {
         self.0 == sys::errno::ETERM
     }

@@ -11,16 +11,16 @@ mod stock;
 
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
-    flow, identity, pipes, recall, receive, send_run, send_whole, set_batch, wait_until_gone,
-    waiting,
+    flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
+    wait_until_gone, waiting,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
-    flow, identity, pipes, recall, receive, send_run, send_whole, set_batch, wait_until_gone,
-    waiting,
+    flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
+    wait_until_gone, waiting,
 };
 
-use crate::context::RawFrame;
+use crate::message::Message;
 
 /// How far the messages of a Push have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,20 @@ pub(crate) enum Flow {
 #[derive(Debug, Default)]
 pub(crate) struct Recalled {
     /// The messages that no connection had begun to send, oldest first.
-    pub messages: Vec<Vec<RawFrame>>,
+    pub messages: Vec<Message>,
     /// Messages of which a connection had sent a part, or may have.
     pub torn: u64,
     /// Bytes that connections had encoded and not yet given to the kernel.
     pub unwritten: u64,
+}
+
+/// What waited in libzmq for peers that have left.
+#[derive(Debug, Default)]
+pub(crate) struct Rescued {
+    pub peers: usize,
+    pub messages: Vec<Message>,
+    /// Messages that could not be had back.
+    pub lost: u64,
 }
 
 impl Recalled {

@@ -6,8 +6,11 @@ use std::{
 
 use zmq_sys::{native as sys, zmq_msg_t};
 
-use super::{Flow, Recalled};
-use crate::context::{last_error, Context, Failure, RawFrame, Socket};
+use super::{Flow, Recalled, Rescued};
+use crate::{
+    context::{last_error, Context, Failure, RawFrame, Socket},
+    message::Message,
+};
 
 /// Where the messages of a Push are: asks the connections, which takes
 /// microseconds.
@@ -23,14 +26,44 @@ pub(crate) fn flow(socket: &Socket, _until: Option<Instant>) -> Flow {
     }
 }
 
+unsafe extern "C" fn take(hint: *mut c_void, frame: *mut zmq_msg_t) {
+    // SAFETY: the hint is the caller's vector, which nobody else uses during
+    // the call; the frame is initialised and left empty.
+    unsafe { (*hint.cast::<Vec<RawFrame>>()).push(RawFrame::take(frame)) };
+}
+
+fn whole_messages(frames: Vec<RawFrame>) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let mut parts = Vec::new();
+    for frame in frames {
+        let more = frame.more();
+        parts.push(frame);
+        if !more {
+            messages.push(Message::from_raws(std::mem::take(&mut parts)));
+        }
+    }
+    messages
+}
+
+/// Takes back what waited for peers that have left.
+pub(crate) fn rescue(socket: &Socket) -> Rescued {
+    let mut frames: Vec<RawFrame> = Vec::new();
+    let mut lost = 0;
+    // SAFETY: the socket is open and this thread's own; `take` gets the vector
+    // and returns before the call does.
+    let peers = unsafe {
+        let hint = ptr::from_mut(&mut frames).cast();
+        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut lost)
+    };
+    Rescued {
+        peers: usize::try_from(peers).unwrap_or(0),
+        messages: whole_messages(frames),
+        lost,
+    }
+}
+
 /// Takes every message back that no connection has begun to send.
 pub(crate) fn recall(socket: &Socket) -> Recalled {
-    unsafe extern "C" fn take(hint: *mut c_void, frame: *mut zmq_msg_t) {
-        // SAFETY: the hint is the vector below, which nobody else uses during
-        // the call; the frame is initialised and left empty.
-        unsafe { (*hint.cast::<Vec<RawFrame>>()).push(RawFrame::take(frame)) };
-    }
-
     let mut frames: Vec<RawFrame> = Vec::new();
     let mut counts = sys::pushpull_recalled::default();
     let queued = depth(socket).0;
@@ -40,15 +73,7 @@ pub(crate) fn recall(socket: &Socket) -> Recalled {
         let hint = ptr::from_mut(&mut frames).cast();
         sys::pushpull_recall(socket.raw(), Some(take), hint, &mut counts)
     };
-    let mut messages = Vec::with_capacity(counts.messages as usize);
-    let mut message = Vec::new();
-    for frame in frames {
-        let more = frame.more();
-        message.push(frame);
-        if !more {
-            messages.push(std::mem::take(&mut message));
-        }
-    }
+    let messages = whole_messages(frames);
     // What could not be asked for may be anywhere.
     let unknown = if done == -1 || counts.unasked > 0 {
         queued.saturating_sub(messages.len() as u64)

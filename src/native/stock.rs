@@ -2,7 +2,7 @@ use std::{ffi::c_int, time::Instant};
 
 use zmq_sys as sys;
 
-use super::{Flow, Recalled};
+use super::{Flow, Recalled, Rescued};
 use crate::context::{Context, Failure, RawFrame, Socket};
 
 /// The longest that a close may wait for messages when nobody set a deadline.
@@ -21,6 +21,11 @@ pub(crate) fn flow(socket: &Socket, until: Option<Instant>) -> Flow {
         Ok(()) => Flow::Through,
         Err(_) => Flow::Unknown,
     }
+}
+
+/// Stock libzmq drops these messages and does not tell.
+pub(crate) fn rescue(_: &Socket) -> Rescued {
+    Rescued::default()
 }
 
 /// Nothing comes back, and everything ever sent may still have been inside.

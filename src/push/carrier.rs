@@ -8,14 +8,17 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::{hand::Hand, Outcome};
+use super::{
+    hand::{Hand, Stop},
+    Outcome,
+};
 use crate::{
     attach::Attached,
     context::Events,
     control::{Next, Order, Woken},
     error::{DrainFailure, OutcomeError},
     intake::Intake,
-    message::{Item, Message},
+    message::Item,
     native::{self, Flow},
     stats::Counters,
     unsent::Unsent,
@@ -56,8 +59,12 @@ pub(super) struct Carrier<T: Item> {
     theirs: Option<Receiver<T>>,
     /// What was in the channel when it was closed.
     queue: VecDeque<T>,
-    /// What is left of the item that is being sent.
+    /// What libzmq had taken for peers that left: the oldest messages of all.
+    again: Hand,
+    /// What is left of the items that are being sent.
     hand: Hand,
+    /// Whether the fate of the item in hand is still to be told.
+    untold: bool,
     /// The number of that item.
     seq: u64,
     /// When its turn came.
@@ -67,6 +74,8 @@ pub(super) struct Carrier<T: Item> {
     send_deadline: Option<Duration>,
     /// The fewest bytes that a message so far had on the wire.
     smallest: u64,
+    /// Messages that went with peers that left.
+    in_doubt: u64,
 }
 
 /// How often an idle worker looks after its socket: libzmq keeps the pipes of
@@ -99,13 +108,16 @@ impl<T: Item> Carrier<T> {
             intake: Some(intake),
             theirs: None,
             queue: VecDeque::new(),
+            again: Hand::default(),
             hand: Hand::default(),
+            untold: false,
             seq: 0,
             since: None,
             report,
             counters: Arc::default(),
             send_deadline,
             smallest: u64::MAX,
+            in_doubt: 0,
         }
     }
 
@@ -138,7 +150,7 @@ impl<T: Item> Carrier<T> {
                 }
                 Order::Stop => return Ok(End::Stopped),
             }
-            if self.hand.is_empty() {
+            if self.hands_are_empty() {
                 let Some(intake) = &self.intake else {
                     return Ok(End::Done);
                 };
@@ -154,6 +166,7 @@ impl<T: Item> Carrier<T> {
                             .socket
                             .events()
                             .map_err(|f| Failed("look after its socket", f))?;
+                        self.rescue();
                         continue;
                     }
                 }
@@ -176,45 +189,75 @@ impl<T: Item> Carrier<T> {
                 }
                 _ => {}
             }
-            if self.hand.is_empty() {
+            if self.hands_are_empty() {
                 match self.queue.pop_front() {
                     Some(item) => self.take(item),
-                    None => break,
+                    None => match self.flush(&mut until)? {
+                        Some(end) => return Ok(end),
+                        None => continue,
+                    },
                 }
             }
             if self.send_hand(until)? == Woken::Late {
                 return Ok(End::Late);
             }
         }
-        self.flush(until)
     }
 
     /// Waits until everything that libzmq has is in the kernel, and then as
     /// long as the deadline allows until the peers have read it from there: a
     /// peer with a stock libzmq loses what it had not read when an ipc
-    /// connection closes (libzmq issue 4660).
-    fn flush(&mut self, until: Option<Instant>) -> Result<End, Failed> {
-        let mut until = until;
+    /// connection closes (libzmq issue 4660). `None` if there is more to send
+    /// again, since a peer left.
+    fn flush(&mut self, until: &mut Option<Instant>) -> Result<Option<End>, Failed> {
         loop {
-            let flow = native::flow(&self.attached.socket, until);
+            self.rescue();
+            if !self.again.is_empty() {
+                return Ok(None);
+            }
+            let flow = native::flow(&self.attached.socket, *until);
             if flow == Flow::Through {
-                return Ok(End::Done);
+                return Ok(Some(End::Done));
             }
             let safe = flow == Flow::InKernel;
             let now = Instant::now();
             if until.is_some_and(|u| now >= u) {
-                return Ok(if safe { End::Done } else { End::Late });
+                return Ok(Some(if safe { End::Done } else { End::Late }));
             }
             let soon = now + FLUSH_CHECK;
             let soon = until.map_or(soon, |u| u.min(soon));
             if self.poll(Events::NONE, Some(soon))? == Woken::Ordered {
                 if self.attached.listener.order() == Order::Stop {
-                    return Ok(if safe { End::Done } else { End::Stopped });
+                    return Ok(Some(if safe { End::Done } else { End::Stopped }));
                 }
                 self.attached.listener.act_on(Order::Drain);
-                until = self.attached.listener.drain_until();
+                *until = self.attached.listener.drain_until();
             }
         }
+    }
+
+    fn hands_are_empty(&self) -> bool {
+        self.hand.is_empty() && self.again.is_empty()
+    }
+
+    /// Takes back what waited in libzmq for peers that have left; it goes to
+    /// the next ones.
+    fn rescue(&mut self) {
+        let rescued = native::rescue(&self.attached.socket);
+        if rescued.peers == 0 {
+            return;
+        }
+        let count = rescued.messages.len();
+        self.counters.sent.sub(count);
+        self.counters.in_doubt.add(rescued.lost as usize);
+        self.in_doubt += rescued.lost;
+        log::info!(
+            "{}: {} peers left; {count} messages that waited for them go to others, {} are lost",
+            self.name,
+            rescued.peers,
+            rescued.lost
+        );
+        self.again.put_first(rescued.messages);
     }
 
     fn poll(&self, wanted: Events, until: Option<Instant>) -> Result<Woken, Failed> {
@@ -229,6 +272,7 @@ impl<T: Item> Carrier<T> {
     fn take(&mut self, first: T) {
         let one_by_one = self.report.is_some() || self.send_deadline.is_some();
         self.since = self.send_deadline.map(|_| Instant::now());
+        self.untold = true;
         let mut next = Some(first);
         while let Some(item) = next.take() {
             let (mut messages, mut bytes) = (0, 0);
@@ -239,7 +283,9 @@ impl<T: Item> Carrier<T> {
                 self.smallest = self.smallest.min(size as u64 + 2);
                 self.hand.put(message);
             });
-            self.counters.taken.add(messages);
+            if self.intake.is_some() {
+                self.counters.taken.add(messages);
+            }
             self.counters.bytes.add(bytes);
             if !one_by_one && self.hand.has_room() {
                 next = match &self.intake {
@@ -256,34 +302,59 @@ impl<T: Item> Carrier<T> {
         #[cfg(test)]
         crate::worker::fault::point(&self.name);
         loop {
-            let sent = self
-                .hand
-                .send(&self.attached.socket)
-                .map_err(|f| Failed("send", f))?;
-            self.counters.sent.add(sent.messages);
-            if !sent.full {
-                self.report(Ok(()));
-                return Ok(Woken::Ready);
-            }
-            self.counters.stalls.add(1);
-            let expiry = self.since.zip(self.send_deadline).map(|(s, d)| s + d);
-            let wake = [until, expiry].into_iter().flatten().min();
-            match self.poll(Events::OUT, wake)? {
-                Woken::Late if until.is_some_and(|u| Instant::now() >= u) => {
-                    return Ok(Woken::Late)
-                }
-                Woken::Late => {
-                    self.expire();
+            match self.send_now()? {
+                Stop::Done => {
+                    self.tell_sent();
                     return Ok(Woken::Ready);
                 }
-                Woken::Ordered => return Ok(Woken::Ordered),
-                _ => {}
+                Stop::Left => {
+                    self.rescue();
+                    continue;
+                }
+                Stop::Full => self.counters.stalls.add(1),
             }
+            let now = Instant::now();
+            let expiry = self.since.zip(self.send_deadline).map(|(s, d)| s + d);
+            let wake = [until, expiry, Some(now + CARE)]
+                .into_iter()
+                .flatten()
+                .min();
+            if self.poll(Events::OUT, wake)? == Woken::Ordered {
+                return Ok(Woken::Ordered);
+            }
+            let passed = |time: Option<Instant>| time.is_some_and(|t| Instant::now() >= t);
+            if passed(until) {
+                return Ok(Woken::Late);
+            }
+            if passed(expiry) && self.untold {
+                self.expire();
+                return Ok(Woken::Ready);
+            }
+            self.rescue();
+        }
+    }
+
+    fn send_now(&mut self) -> Result<Stop, Failed> {
+        for hand in [&mut self.again, &mut self.hand] {
+            match hand.send(&self.attached.socket, &self.counters.sent) {
+                Ok(Stop::Done) => {}
+                Ok(stop) => return Ok(stop),
+                Err(failure) => return Err(Failed("send", failure)),
+            }
+        }
+        Ok(Stop::Done)
+    }
+
+    fn tell_sent(&mut self) {
+        if std::mem::take(&mut self.untold) {
+            self.report(Ok(()));
         }
     }
 
     /// The item in hand has waited for too long.
     fn expire(&mut self) {
+        self.untold = false;
+        self.since = None;
         for item in T::pack(self.hand.take_all()) {
             self.report(Err(OutcomeError::Deadline(item)));
         }
@@ -323,6 +394,8 @@ impl<T: Item> Carrier<T> {
     fn close_channel(&mut self) {
         if let Some(intake) = self.intake.take() {
             let closed = intake.close();
+            let count = closed.items.iter().map(|i| i.count()).sum();
+            self.counters.taken.add(count);
             self.queue.extend(closed.items);
             self.theirs = closed.theirs;
         }
@@ -333,25 +406,19 @@ impl<T: Item> Carrier<T> {
         let mut unsent = Vec::new();
         let mut in_doubt = 0;
         if how.is_err() {
+            self.rescue();
             let recalled = native::recall(&self.attached.socket);
-            in_doubt = recalled.in_doubt(self.smallest, self.counters.sent.get());
+            let written = recalled.in_doubt(self.smallest, self.counters.sent.get());
+            self.counters.in_doubt.add(written as usize);
+            in_doubt = written + self.in_doubt;
             self.counters.sent.sub(recalled.messages.len());
-            unsent.extend(T::pack(
-                recalled
-                    .messages
-                    .into_iter()
-                    .map(Message::from_raws)
-                    .collect(),
-            ));
+            unsent.extend(T::pack(recalled.messages));
+            unsent.extend(T::pack(self.again.take_all()));
             unsent.extend(T::pack(self.hand.take_all()));
-            for item in &self.queue {
-                self.counters.taken.add(item.count());
-            }
             unsent.extend(self.queue.drain(..));
         }
         let count = unsent.iter().map(|i| i.count()).sum();
         self.counters.returned.add(count);
-        self.counters.in_doubt.add(in_doubt as usize);
         match &how {
             Ok(()) => log::info!("{}: drained, {} sent", self.name, self.counters.sent.get()),
             Err(why) => log::info!(

@@ -6,6 +6,7 @@ use crate::{
     context::{Failure, RawFrame, Socket},
     message::{Frames, Message},
     native,
+    stats::Counter,
 };
 
 /// Messages in order: a run of single frames that go in one call, then at most
@@ -19,11 +20,14 @@ pub(super) struct Hand {
     behind: VecDeque<Message>,
 }
 
-/// What one attempt to send achieved.
-pub(super) struct Sent {
-    pub messages: usize,
-    /// Whether libzmq has no room for the next one.
-    pub full: bool,
+/// Where an attempt to send came to an end.
+pub(super) enum Stop {
+    /// The hand is empty.
+    Done,
+    /// libzmq has no room for the next message.
+    Full,
+    /// A peer left with messages that come first.
+    Left,
 }
 
 /// The longest run: long enough to make the cost of a call vanish, short
@@ -53,22 +57,23 @@ impl Hand {
         }
     }
 
-    /// Gives libzmq what it takes. On an error nothing is lost: the hand still
-    /// has all that libzmq had not taken.
-    pub(super) fn send(&mut self, socket: &Socket) -> Result<Sent, Failure> {
-        let mut messages = 0;
+    /// Gives libzmq what it takes, and counts it. On an error nothing is lost:
+    /// the hand still has all that libzmq had not taken.
+    pub(super) fn send(&mut self, socket: &Socket, sent: &Counter) -> Result<Stop, Failure> {
+        match self.send_all(socket, sent) {
+            Err(failure) if failure.is_peer_gone() => Ok(Stop::Left),
+            other => other,
+        }
+    }
+
+    fn send_all(&mut self, socket: &Socket, sent: &Counter) -> Result<Stop, Failure> {
         loop {
             while self.gone < self.run.len() {
                 match native::send_run(socket, &mut self.run[self.gone..])? {
-                    0 => {
-                        return Ok(Sent {
-                            messages,
-                            full: true,
-                        })
-                    }
+                    0 => return Ok(Stop::Full),
                     n => {
                         self.gone += n;
-                        messages += n;
+                        sent.add(n);
                     }
                 }
             }
@@ -76,23 +81,25 @@ impl Hand {
             self.gone = 0;
             if !self.whole.is_empty() {
                 if !native::send_whole(socket, &mut self.whole)? {
-                    return Ok(Sent {
-                        messages,
-                        full: true,
-                    });
+                    return Ok(Stop::Full);
                 }
                 RawFrame::forget_sent(&mut self.whole);
-                messages += 1;
+                sent.add(1);
             }
             if self.behind.is_empty() {
-                return Ok(Sent {
-                    messages,
-                    full: false,
-                });
+                return Ok(Stop::Done);
             }
             for message in std::mem::take(&mut self.behind) {
                 self.put(message);
             }
+        }
+    }
+
+    /// Puts messages in front of all others.
+    pub(super) fn put_first(&mut self, messages: Vec<Message>) {
+        let others = self.take_all();
+        for message in messages.into_iter().chain(others) {
+            self.put(message);
         }
     }
 

@@ -19,6 +19,7 @@ mod drop_order;
 mod frames;
 mod nine_faults;
 mod outcomes;
+mod peers_leave;
 mod prompt;
 mod worker_failure;
 

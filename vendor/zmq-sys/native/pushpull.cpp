@@ -86,6 +86,7 @@ GRANT (uint64_t, peers_msgs_read_of, zmq::pipe_t, _peers_msgs_read);
 GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
 GRANT (zmq::i_pipe_events *, sink_of, zmq::pipe_t, _sink);
 GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
+GRANT (bool, delay_of, zmq::pipe_t, _delay);
 
 GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
 GRANT (bool, incomplete_in_of, zmq::session_base_t, _incomplete_in);
@@ -111,6 +112,16 @@ template struct state_grant<decltype (&zmq::pipe_t::_state),
                             &zmq::pipe_t::_state,
                             decltype (zmq::pipe_t::active),
                             zmq::pipe_t::active>;
+
+bool is_left (zmq::pipe_t &);
+template <typename M, M At, typename E, E Waiting> struct left_grant
+{
+    friend bool is_left (zmq::pipe_t &pipe_) { return pipe_.*At == Waiting; }
+};
+template struct left_grant<decltype (&zmq::pipe_t::_state),
+                           &zmq::pipe_t::_state,
+                           decltype (zmq::pipe_t::waiting_for_delimiter),
+                           zmq::pipe_t::waiting_for_delimiter>;
 
 int process_commands (zmq::socket_base_t &, int, bool);
 template <typename M, M At> struct process_commands_grant
@@ -242,6 +253,39 @@ bool is_whole (zmq::lb_t &lb_)
     if (!lb_more_of (lb_) && !lb_dropping_of (lb_))
         return true;
     errno = EFSM;
+    return false;
+}
+
+bool on_io_thread (zmq::ctx_t &ctx_, zmq::pipe_t &pipe_)
+{
+    const uint32_t first = zmq::ctx_t::reaper_tid + 1;
+    const uint32_t tid = pipe_.get_tid ();
+    return tid >= first && tid - first < io_threads_of (ctx_).size ();
+}
+
+//  A PUSH socket tells its pipes not to wait for anything when the other end leaves, so
+//  that they drop what they hold without a word. A pipe that is held waits instead,
+//  with everything in it, until pushpull_rescue comes.
+void hold (zmq::push_t &socket_, zmq::pipe_t &pipe_)
+{
+    if (!delay_of (pipe_) && on_io_thread (*socket_.get_ctx (), *peer_of (pipe_)))
+        delay_of (pipe_) = true;
+}
+
+//  Whether a held pipe waits for its rescue. Nothing newer is sent before that, so that
+//  a peer that comes back gets the messages in their order. Beyond so many peers there
+//  is no order between them to be kept, and the look would cost too much.
+bool someone_left (zmq::push_t &socket_)
+{
+    const out_pipes_t::size_type most = 64;
+    out_pipes_t &pipes = lb_pipes_of (lb_of (socket_));
+    if (pipes.size () > most)
+        return false;
+    for (out_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        if (is_left (*pipes[i])) {
+            errno = EHOSTUNREACH;
+            return true;
+        }
     return false;
 }
 
@@ -500,21 +544,19 @@ class mission_t
     }
 
     //  One visit to the far end of each pipe whose other end is on an I/O thread.
-    void plan (zmq::socket_base_t &socket_, bool take_)
+    void plan (zmq::socket_base_t &socket_,
+               bool take_,
+               bool (*which_) (zmq::pipe_t &) = is_active)
     {
         zmq::ctx_t *const ctx = socket_.get_ctx ();
-        const uint32_t first = zmq::ctx_t::reaper_tid + 1;
-        const size_t threads = io_threads_of (*ctx).size ();
         all_pipes_t &pipes = pipes_of (socket_);
         for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size;
              ++i) {
             zmq::pipe_t *const near = pipes[i];
-            if (!is_active (*near) || !out_pipe_of (*near))
+            if (!which_ (*near) || !out_pipe_of (*near)
+                || !on_io_thread (*ctx, *peer_of (*near)))
                 continue;
-            const uint32_t tid = peer_of (*near)->get_tid ();
-            if (tid < first || tid - first >= threads)
-                continue;
-            agent (ctx, tid, take_).visits.push_back (visit_t (near));
+            agent (ctx, peer_of (*near)->get_tid (), take_).visits.push_back (visit_t (near));
         }
     }
 
@@ -573,10 +615,12 @@ int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
 
     zmq::lb_t &lb = lb_of (*socket);
     if (!is_whole (lb) || process_commands (*socket, 0, true) != 0
-        || !find_room (*socket, lb))
+        || someone_left (*socket) || !find_room (*socket, lb)
+        || someone_left (*socket))
         return -1;
 
     zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
+    hold (*socket, pipe);
     for (size_t i = 0; i != count_; ++i) {
         prepare (frames[i], i + 1 != count_);
         if (pipe.write (&frames[i]))
@@ -609,7 +653,8 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
     if (count_ == 0)
         return 0;
     zmq::lb_t &lb = lb_of (*socket);
-    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0)
+    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0
+        || someone_left (*socket))
         return -1;
 
     //  A flush every so often, so that the I/O thread begins while we go on.
@@ -627,11 +672,13 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
             if (asked)
                 break;
             asked = true;
-            if (process_commands (*socket, 0, false) != 0)
+            if (process_commands (*socket, 0, false) != 0
+                || someone_left (*socket))
                 return sent ? static_cast<ptrdiff_t> (sent) : -1;
             continue;
         }
         zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
+        hold (*socket, pipe);
         const bool alone = lb_active_of (lb) == 1;
         size_t run = 1;
         if (alone)
@@ -815,6 +862,53 @@ int pushpull_recall (void *socket_,
     if (out_)
         *out_ = recalled;
     return 0;
+}
+
+//  The far end of a held pipe has asked for its end and waits for our word: it is alive,
+//  reads nothing any more, and its reading end still has all that no engine had pulled.
+int pushpull_rescue (void *socket_,
+                     void (*take_) (void *hint_, zmq_msg_t *frame_),
+                     void *hint_,
+                     uint64_t *lost_)
+{
+    zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
+    if (!socket)
+        return -1;
+    int left = 0;
+    uint64_t lost = 0;
+    try {
+        mission_t mission;
+        mission.plan (*socket, true, is_left);
+        mission.run ();
+        for (size_t i = 0; i != mission.size (); ++i) {
+            std::vector<visit_t> &visits = mission.visits (i);
+            for (size_t j = 0; j != visits.size (); ++j) {
+                visit_t &visit = visits[j];
+                if (!mission.is_back (i) || visit.exhausted)
+                    lost += difference (visit.written,
+                                        load (msgs_read_of (*visit.far)));
+                for (size_t k = 0; k != visit.taken.size (); ++k) {
+                    take_ (hint_,
+                           reinterpret_cast<zmq_msg_t *> (&visit.taken[k]));
+                    visit.taken[k].close ();
+                }
+                //  The end of a message whose beginning went with the connection.
+                for (size_t k = 0; k != visit.rest.size (); ++k)
+                    visit.rest[k].close ();
+                if (visit.torn)
+                    ++lost;
+                visit.near->terminate (false);
+                ++left;
+            }
+        }
+    }
+    catch (...) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (lost_)
+        *lost_ = lost;
+    return left;
 }
 
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_)

@@ -54,7 +54,8 @@ extern "C" {
     /// Sends one message of `count` frames over a PUSH socket: whole, or not at all.
     ///
     /// Returns 0, and every frame is an empty message then; or -1, and every frame is
-    /// what it was. Errno: `EAGAIN` no peer has room; `ETERM` the context ends; `EFSM`
+    /// what it was. Errno: `EAGAIN` no peer has room; `EHOSTUNREACH` a peer has left and
+    /// its messages wait for [`pushpull_rescue`]; `ETERM` the context ends; `EFSM`
     /// somebody left a message half sent through `zmq_msg_send`; `ENOTSUP` not a PUSH
     /// socket; `EINVAL` no frames; `EFAULT` a frame is not initialised; `ENOTSOCK`.
     pub fn pushpull_send(socket: *mut c_void, frames: *mut zmq_msg_t, count: usize) -> c_int;
@@ -89,6 +90,18 @@ extern "C" {
         take: Option<unsafe extern "C" fn(hint: *mut c_void, frame: *mut zmq_msg_t)>,
         hint: *mut c_void,
         out: *mut pushpull_recalled,
+    ) -> c_int;
+
+    /// Takes back what waited for peers that have left a PUSH socket: like
+    /// [`pushpull_recall`], and lets their connections go. Returns how many they were;
+    /// `lost` gets the messages of which a part had been sent, or that could not be
+    /// asked for. While such a connection waits, [`pushpull_send`] and
+    /// [`pushpull_send_many`] fail with `EHOSTUNREACH`, so that nothing overtakes.
+    pub fn pushpull_rescue(
+        socket: *mut c_void,
+        take: Option<unsafe extern "C" fn(hint: *mut c_void, frame: *mut zmq_msg_t)>,
+        hint: *mut c_void,
+        lost: *mut u64,
     ) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
