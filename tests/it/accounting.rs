@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Barrier, thread, time::Duration};
 
-use pushpull::{Config, Message, Pull, Push, Unsent};
+use pushpull::{Config, Context, Message, Pull, Push, Unsent};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, Wire, LONG, PROMPT,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, within, Wire, LONG, PROMPT,
 };
 
 const SENDERS: u64 = 4;
@@ -153,7 +153,7 @@ fn an_abort_with_no_peer_gives_every_message_back_in_order() {
 #[test]
 fn an_abort_at_high_water_loses_nothing_and_tears_nothing() {
     over_ipc_and_tcp(60, |wire| {
-        for round in 0..30u64 {
+        for round in 0..18u64 {
             let size = [300, 3000, 100_000][round as usize % 3];
             let small = |c: Config| c.capacity(5).high_water_mark(5);
             let (push, pull) = wire.pair(small, small);
@@ -181,7 +181,7 @@ fn an_abort_at_high_water_loses_nothing_and_tears_nothing() {
             while (got.len() as u64) < due.saturating_sub(doubt) {
                 got.push(whole(&pull.recv_timeout(LONG).unwrap(), size));
             }
-            while let Ok(more) = pull.recv_timeout(ms(20)) {
+            while let Ok(more) = pull.recv_timeout(ms(10)) {
                 got.push(whole(&more, size));
             }
             assert!(got.len() as u64 <= due, "{got:?} and {back:?}");
@@ -272,6 +272,80 @@ fn a_closing_pull_empties_libzmq() {
             push.drain(LONG).unwrap();
             let left: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
             assert_eq!(left, (0..200).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn what_is_accepted_for_a_neighbour_in_the_process_arrives_or_comes_back() {
+    within(60, || {
+        for end in [drained, aborted] {
+            let context = Context::new().unwrap();
+            let small = |c: Config| c.capacity(3).high_water_mark(5).context(&context);
+            for _ in 0..60 {
+                let pull = Pull::open(small(Config::bind("inproc://here"))).unwrap();
+                let push = Push::open(small(Config::connect("inproc://here"))).unwrap();
+                let sender = push.sender().clone();
+                let (accepted, got, back, doubt) = thread::scope(|scope| {
+                    let sender = scope.spawn(move || {
+                        let refused = |n: &u64| sender.send(numbered(*n, 8)).is_err();
+                        (0..).find(refused).unwrap()
+                    });
+                    let got = pull.recv_timeout(LONG).unwrap();
+                    let receiver = pull.receiver().clone();
+                    let got = scope.spawn(move || {
+                        let rest = receiver.iter().map(|m| number(&m));
+                        [number(&got)].into_iter().chain(rest).collect::<Vec<_>>()
+                    });
+                    let ended = end(push);
+                    let doubt = ended.as_ref().map_or(0, Unsent::in_doubt);
+                    let back: Vec<_> = ended.into_iter().flatten().map(|m| number(&m)).collect();
+                    let accepted = sender.join().unwrap();
+                    let due = accepted - back.len() as u64;
+                    eventually("what did not come back arrived", || {
+                        pull.stats().received >= due.saturating_sub(doubt)
+                    });
+                    let left = pull.close().unwrap();
+                    let mut got = got.join().unwrap();
+                    got.extend(left.map(|m| number(&m)));
+                    (accepted, got, back, doubt)
+                });
+                check_order(&[accepted], got.iter().chain(&back), doubt);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_message_for_a_neighbour_that_never_comes_is_accounted_for() {
+    within(20, || {
+        let context = Context::new().unwrap();
+        for sent in [1, 5].repeat(50) {
+            let push = Push::open(Config::connect("inproc://nobody").context(&context)).unwrap();
+            for n in 0..sent {
+                push.send(numbered(n, 8)).unwrap();
+            }
+            let unsent = push.abort();
+            let doubt = unsent.in_doubt();
+            assert_eq!(unsent.count() as u64 + doubt, sent);
+        }
+    });
+}
+
+/// A drain may not call sent what nobody can ever receive.
+#[test]
+fn a_drain_for_a_neighbour_that_never_comes_does_not_succeed() {
+    within(20, || {
+        let context = Context::new().unwrap();
+        for sent in [1, 5].repeat(10) {
+            let push = Push::open(Config::connect("inproc://nobody").context(&context)).unwrap();
+            for n in 0..sent {
+                push.send(numbered(n, 8)).unwrap();
+            }
+            eventually("libzmq has them", || push.stats().sent == sent);
+            let unsent = push.drain(ms(5)).unwrap_err().into_unsent();
+            let doubt = unsent.in_doubt();
+            assert_eq!(unsent.count() as u64 + doubt, sent);
         }
     });
 }

@@ -39,7 +39,8 @@ fn in_every_order(make: impl Fn() -> [Box<dyn Any>; 4]) {
 fn a_push_its_senders_and_its_stoppers_may_go_in_any_order() {
     over_ipc_and_tcp(60, |wire| {
         in_every_order(|| {
-            let (push, pull) = wire.pair(|c| c, |c| c);
+            // A message that may find its peer gone is waited for that long.
+            let (push, pull) = wire.pair(|c| c.linger(PROMPT), |c| c);
             push.send("left in the other's channel").unwrap();
             let parts = (push.sender().clone(), push.stopper());
             [
@@ -56,7 +57,7 @@ fn a_push_its_senders_and_its_stoppers_may_go_in_any_order() {
 fn a_pull_its_receivers_and_its_stoppers_may_go_in_any_order() {
     over_ipc_and_tcp(60, |wire| {
         in_every_order(|| {
-            let (push, pull) = wire.pair(|c| c, |c| c.capacity(1));
+            let (push, pull) = wire.pair(|c| c.linger(PROMPT), |c| c.capacity(1));
             for _ in 0..5 {
                 push.send("more than the channel holds").unwrap();
             }

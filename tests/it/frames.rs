@@ -9,11 +9,13 @@ use pushpull::{Config, Message, Push};
 
 use crate::harness::{at, bound, eventually, ms, over_ipc_and_tcp, raw_pull, LONG};
 
-/// Bytes that differ from frame to frame and along each.
+/// Bytes that differ from frame to frame, and at the beginning of each.
 fn pattern(seed: usize, size: usize) -> Vec<u8> {
-    (0..size)
-        .map(|i| (seed.wrapping_mul(31) + i / 251 + i) as u8)
-        .collect()
+    let mut bytes = vec![seed.wrapping_mul(31) as u8; size];
+    for (i, byte) in bytes.iter_mut().enumerate().take(300) {
+        *byte ^= i as u8;
+    }
+    bytes
 }
 
 fn shaped(sizes: &[usize]) -> Message {
@@ -121,7 +123,7 @@ fn stamped(n: u64) -> Message {
     let frames = 1 + n % 40;
     Message::multipart((0..frames).map(|i| {
         let size = 24 + (n as usize * 7 + i as usize * 13) % 5000;
-        let mut frame = pattern(n as usize, size);
+        let mut frame = pattern((n + i) as usize, size);
         frame[..8].copy_from_slice(&n.to_le_bytes());
         frame[8..16].copy_from_slice(&i.to_le_bytes());
         frame[16..24].copy_from_slice(&frames.to_le_bytes());

@@ -267,6 +267,8 @@ pub fn numbered(number: u64, size: usize) -> Message {
 /// Fills a queue until nothing more goes in and its worker waits; returns how
 /// many it accepted.
 pub fn fill(push: &Push, size: usize) -> u64 {
+    // The kernel's buffers take more for a while; large messages are for them.
+    let pause = Duration::from_micros(if size > 1000 { 3000 } else { 500 });
     let mut accepted = 0;
     let mut stalls = 0;
     loop {
@@ -276,7 +278,7 @@ pub fn fill(push: &Push, size: usize) -> u64 {
             // nothing moves.
             Err(_) => {
                 let now = push.stats();
-                thread::sleep(ms(2));
+                thread::sleep(pause);
                 if push.stats() == now && now.stalls > 0 {
                     stalls += 1;
                     if stalls == 5 {

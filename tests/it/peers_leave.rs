@@ -31,8 +31,14 @@ fn what_waited_for_a_peer_that_left_a_bound_push_comes_back() {
         let unsent = push.abort();
         let back: Vec<_> = unsent.map(|m| number(&m)).collect();
         let missing = accepted - back.len() as u64;
-        assert!(missing as usize <= SWALLOWED / SIZE, "{missing} of {accepted} are gone");
-        assert!(back.iter().copied().eq(missing..accepted), "not the last ones, in order");
+        assert!(
+            missing as usize <= SWALLOWED / SIZE,
+            "{missing} of {accepted} are gone"
+        );
+        assert!(
+            back.iter().copied().eq(missing..accepted),
+            "not the last ones, in order"
+        );
     });
 }
 
@@ -43,7 +49,10 @@ fn what_waited_for_a_peer_that_left_a_bound_push_goes_to_the_next_in_order() {
         drop(deaf);
         let pull = Pull::connect(&at(&push)).unwrap();
         let first = number(&pull.recv_timeout(LONG).unwrap());
-        assert!(first as usize <= SWALLOWED / SIZE, "{first} of {accepted} are gone");
+        assert!(
+            first as usize <= SWALLOWED / SIZE,
+            "{first} of {accepted} are gone"
+        );
         for n in first + 1..accepted {
             assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
         }

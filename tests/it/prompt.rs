@@ -212,14 +212,16 @@ fn a_drain_that_can_not_succeed_ends_by_its_deadline() {
     });
 }
 
+/// It waits until the peer's side has the last message: over tcp that is told
+/// with the acknowledgement, which systems put off for up to 40 ms.
 #[test]
-fn a_drain_of_an_idle_push_waits_for_nothing() {
+fn a_drain_of_an_idle_push_waits_for_an_acknowledgement_at_most() {
     undisturbed_over_both(100, |wire| {
         let took = (0..TRIES).map(|_| {
             let (push, _pull) = wire.pair(small, small);
             timed(|| push.drain(LONG).unwrap()).0
         });
-        assert_prompt("drain, idle", PROMPT, took.collect());
+        assert_prompt("drain, idle", 2 * PROMPT, took.collect());
     });
 }
 
@@ -248,7 +250,11 @@ fn stop_wakes_a_send_that_waits_at_high_water() {
             thread::scope(|scope| {
                 let sender = scope.spawn(|| {
                     waiting.wait();
-                    push.send("one too many").unwrap_err().into_inner()
+                    loop {
+                        if let Err(back) = push.send("one too many") {
+                            break back.into_inner();
+                        }
+                    }
                 });
                 waiting.wait();
                 let (took, back) = timed(|| {

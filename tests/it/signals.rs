@@ -35,10 +35,8 @@ fn rain() {
         it_value: period,
     };
     // SAFETY: reads one struct.
-    assert_eq!(
-        unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) },
-        0
-    );
+    let set = unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, ptr::null_mut()) };
+    assert_eq!(set, 0);
 }
 
 #[test]
