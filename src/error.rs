@@ -137,6 +137,11 @@ pub enum DrainFailure {
     /// A [`Stopper`](crate::Stopper) stopped the queue first.
     #[error("the queue was stopped")]
     Stopped,
+    /// A peer of several left, and what waited for it can't be sent again
+    /// without overtaking newer messages at another one. All else was handed
+    /// over.
+    #[error("a peer left")]
+    PeerLeft,
     /// The worker ended by itself.
     #[error(transparent)]
     Worker(WorkerError),

@@ -55,6 +55,8 @@ pub(crate) struct Recalled {
 pub(crate) struct Rescued {
     pub peers: usize,
     pub messages: Vec<Message>,
+    /// Whether other peers may have newer messages already.
+    pub shared: bool,
     /// Messages that could not be had back.
     pub lost: u64,
 }

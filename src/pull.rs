@@ -208,7 +208,7 @@ impl<T: Item> Pull<T> {
         self.control.stop();
         let ended = self.join();
         let leftover = Leftover {
-            channel: Some(self.receiver.clone()),
+            channel: (!self.control.is_foreign()).then(|| self.receiver.clone()),
             items: ended.leftover.into_iter(),
         };
         match ended.cause {
@@ -237,6 +237,11 @@ impl<'a, T: Item> IntoIterator for &'a Pull<T> {
 
 impl<T: Item> Drop for Pull<T> {
     fn drop(&mut self) {
+        if self.control.is_foreign() {
+            // A forked child: the worker may have held the channel's locks.
+            std::mem::forget(std::mem::replace(&mut self.receiver, never()));
+            return;
+        }
         if self.done {
             return;
         }

@@ -157,6 +157,7 @@ impl<T: Item> Push<T> {
             intake,
             report,
             config.send_deadline,
+            config.high_water_mark,
         );
         let counters = carrier.counters();
         let worker = Worker::spawn(&format!("push {name}"), Arc::clone(&control), move || {
@@ -275,8 +276,15 @@ impl<T: Item> Push<T> {
     pub fn abort(mut self) -> Unsent<T> {
         self.control.stop();
         let ended = self.join();
-        let outcomes = self.outcomes.take();
+        let outcomes = self.take_outcomes();
         ended.into_unsent(outcomes)
+    }
+
+    fn take_outcomes(&mut self) -> Option<Receiver<Outcome<T>>> {
+        if self.control.is_foreign() {
+            return None;
+        }
+        self.outcomes.take()
     }
 
     fn join(&mut self) -> Ended<T> {
@@ -292,6 +300,11 @@ impl<T: Item> Push<T> {
 
 impl<T: Item> Drop for Push<T> {
     fn drop(&mut self) {
+        if self.control.is_foreign() {
+            // A forked child: the worker may have held the channels' locks.
+            std::mem::forget((self.sender.take(), self.outcomes.take()));
+            return;
+        }
         if self.done {
             return;
         }

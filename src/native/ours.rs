@@ -18,6 +18,8 @@ pub(crate) fn flow(socket: &Socket, _until: Option<Instant>) -> Flow {
     let mut flow = sys::pushpull_flow::default();
     // SAFETY: the socket is open and this thread's own; `flow` is written.
     match unsafe { sys::pushpull_flushed(socket.raw(), &mut flow) } {
+        // A peer inside the process that has not read them, or is not there.
+        1 if depth(socket).0 > 0 => Flow::InLibzmq,
         1 if flow.in_kernel > 0 => Flow::InKernel,
         1 => Flow::Through,
         // The context ended, so nothing will ever move again.
@@ -48,16 +50,17 @@ fn whole_messages(frames: Vec<RawFrame>) -> Vec<Message> {
 /// Takes back what waited for peers that have left.
 pub(crate) fn rescue(socket: &Socket) -> Rescued {
     let mut frames: Vec<RawFrame> = Vec::new();
-    let mut lost = 0;
+    let (mut lost, mut shared) = (0, 0);
     // SAFETY: the socket is open and this thread's own; `take` gets the vector
     // and returns before the call does.
     let peers = unsafe {
         let hint = ptr::from_mut(&mut frames).cast();
-        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut lost)
+        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut lost, &mut shared)
     };
     Rescued {
         peers: usize::try_from(peers).unwrap_or(0),
         messages: whole_messages(frames),
+        shared: shared != 0,
         lost,
     }
 }
@@ -66,20 +69,16 @@ pub(crate) fn rescue(socket: &Socket) -> Rescued {
 pub(crate) fn recall(socket: &Socket) -> Recalled {
     let mut frames: Vec<RawFrame> = Vec::new();
     let mut counts = sys::pushpull_recalled::default();
-    let queued = depth(socket).0;
     // SAFETY: the socket is open and this thread's own; `take` gets the vector
     // and returns before the call does.
-    let done = unsafe {
+    unsafe {
         let hint = ptr::from_mut(&mut frames).cast();
-        sys::pushpull_recall(socket.raw(), Some(take), hint, &mut counts)
-    };
+        sys::pushpull_recall(socket.raw(), Some(take), hint, &mut counts);
+    }
     let messages = whole_messages(frames);
-    // What could not be asked for may be anywhere.
-    let unknown = if done == -1 || counts.unasked > 0 {
-        queued.saturating_sub(messages.len() as u64)
-    } else {
-        0
-    };
+    // What is still there could not be asked for, or is for a peer inside the
+    // process, who may read it or not.
+    let unknown = depth(socket).0;
     Recalled {
         messages,
         torn: counts.torn + counts.encoding + unknown,

@@ -18,7 +18,7 @@ use crate::{
     control::{Next, Order, Woken},
     error::{DrainFailure, OutcomeError},
     intake::Intake,
-    message::Item,
+    message::{Item, Message},
     native::{self, Flow},
     stats::Counters,
     unsent::Unsent,
@@ -61,6 +61,10 @@ pub(super) struct Carrier<T: Item> {
     queue: VecDeque<T>,
     /// What libzmq had taken for peers that left: the oldest messages of all.
     again: Hand,
+    /// What was for peers that left, and would overtake if sent again; at most
+    /// a high-water mark of messages.
+    aside: Vec<Message>,
+    aside_most: usize,
     /// What is left of the items that are being sent.
     hand: Hand,
     /// Whether the fate of the item in hand is still to be told.
@@ -101,6 +105,7 @@ impl<T: Item> Carrier<T> {
         intake: Intake<T>,
         report: Option<Sender<Outcome<T>>>,
         send_deadline: Option<Duration>,
+        high_water_mark: u32,
     ) -> Self {
         Self {
             name,
@@ -109,6 +114,8 @@ impl<T: Item> Carrier<T> {
             theirs: None,
             queue: VecDeque::new(),
             again: Hand::default(),
+            aside: Vec::new(),
+            aside_most: high_water_mark as usize,
             hand: Hand::default(),
             untold: false,
             seq: 0,
@@ -240,8 +247,9 @@ impl<T: Item> Carrier<T> {
         self.hand.is_empty() && self.again.is_empty()
     }
 
-    /// Takes back what waited in libzmq for peers that have left; it goes to
-    /// the next ones.
+    /// Takes back what waited in libzmq for peers that have left. It is sent
+    /// again where that keeps the order; where another peer may have newer
+    /// messages already, it is kept aside for the end.
     fn rescue(&mut self) {
         let rescued = native::rescue(&self.attached.socket);
         if rescued.peers == 0 {
@@ -249,15 +257,28 @@ impl<T: Item> Carrier<T> {
         }
         let count = rescued.messages.len();
         self.counters.sent.sub(count);
-        self.counters.in_doubt.add(rescued.lost as usize);
-        self.in_doubt += rescued.lost;
-        log::info!(
-            "{}: {} peers left; {count} messages that waited for them go to others, {} are lost",
+        let mut lost = rescued.lost as usize;
+        if rescued.shared {
+            let room = self.aside_most.saturating_sub(self.aside.len());
+            self.aside.extend(rescued.messages.into_iter().take(room));
+            let dropped = count.saturating_sub(room);
+            self.counters.sent.add(dropped);
+            lost += dropped;
+        } else {
+            self.again.put_first(rescued.messages);
+        }
+        self.counters.in_doubt.add(lost);
+        self.in_doubt += lost as u64;
+        log::warn!(
+            "{}: {} peers left, and {count} messages that waited for them {}; lost {lost}",
             self.name,
             rescued.peers,
-            rescued.lost
+            if rescued.shared {
+                "come back at the end"
+            } else {
+                "go to the next"
+            }
         );
-        self.again.put_first(rescued.messages);
     }
 
     fn poll(&self, wanted: Events, until: Option<Instant>) -> Result<Woken, Failed> {
@@ -403,10 +424,14 @@ impl<T: Item> Carrier<T> {
 
     fn end(mut self, how: Result<(), DrainFailure>) -> Ended<T> {
         self.close_channel();
-        let mut unsent = Vec::new();
+        self.rescue();
+        let how = match how {
+            Ok(()) if !self.aside.is_empty() => Err(DrainFailure::PeerLeft),
+            other => other,
+        };
+        let mut unsent = T::pack(std::mem::take(&mut self.aside));
         let mut in_doubt = 0;
         if how.is_err() {
-            self.rescue();
             let recalled = native::recall(&self.attached.socket);
             let written = recalled.in_doubt(self.smallest, self.counters.sent.get());
             self.counters.in_doubt.add(written as usize);

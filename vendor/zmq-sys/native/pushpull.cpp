@@ -869,13 +869,18 @@ int pushpull_recall (void *socket_,
 int pushpull_rescue (void *socket_,
                      void (*take_) (void *hint_, zmq_msg_t *frame_),
                      void *hint_,
-                     uint64_t *lost_)
+                     uint64_t *lost_,
+                     int *shared_)
 {
     zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
     if (!socket)
         return -1;
     int left = 0;
     uint64_t lost = 0;
+    int used = 0;
+    all_pipes_t &pipes = pipes_of (*socket);
+    for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        used += msgs_written_of (*pipes[i]) > 0 ? 1 : 0;
     try {
         mission_t mission;
         mission.plan (*socket, true, is_left);
@@ -908,6 +913,8 @@ int pushpull_rescue (void *socket_,
     }
     if (lost_)
         *lost_ = lost;
+    if (shared_)
+        *shared_ = used > 1;
     return left;
 }
 

@@ -42,7 +42,8 @@ int pushpull_recall (void *socket_,
 int pushpull_rescue (void *socket_,
                      void (*take_) (void *hint_, zmq_msg_t *frame_),
                      void *hint_,
-                     uint64_t *lost_);
+                     uint64_t *lost_,
+                     int *shared_);
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
 int pushpull_batch (void *socket_, int in_, int out_);
 int pushpull_pipes (void *socket_);

@@ -95,13 +95,15 @@ extern "C" {
     /// Takes back what waited for peers that have left a PUSH socket: like
     /// [`pushpull_recall`], and lets their connections go. Returns how many they were;
     /// `lost` gets the messages of which a part had been sent, or that could not be
-    /// asked for. While such a connection waits, [`pushpull_send`] and
+    /// asked for; `shared` tells whether another connection had messages as well, so that
+    /// the receiver of the ones taken back may have newer ones already. While such a connection waits, [`pushpull_send`] and
     /// [`pushpull_send_many`] fail with `EHOSTUNREACH`, so that nothing overtakes.
     pub fn pushpull_rescue(
         socket: *mut c_void,
         take: Option<unsafe extern "C" fn(hint: *mut c_void, frame: *mut zmq_msg_t)>,
         hint: *mut c_void,
         lost: *mut u64,
+        shared: *mut c_int,
     ) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
