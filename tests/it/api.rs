@@ -128,7 +128,7 @@ fn the_calls_have_the_shapes_on_the_design_page() {
         assert_eq!(got.unwrap(), "2".into());
         let receiver: &Receiver<Message> = pull.receiver();
         assert_eq!(receiver.recv().unwrap(), "3".into());
-        for (item, due) in (&pull).into_iter().zip(["4"]) {
+        for (due, item) in ["4"].into_iter().zip(&pull) {
             let message: Message = item;
             assert_eq!(message, due.into());
         }

@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 
 use pushpull::{Config, Context, OpenError, OpenErrorKind, Pull, Push};
 
-use crate::harness::{at, ms, within, LONG};
+use crate::harness::{at, eventually, ms, within, LONG};
 
 use OpenErrorKind::{
     AddressInUse, AddressNotAvailable, InvalidEndpoint, InvalidOption, PathTooLong, Unsupported,
@@ -237,7 +237,10 @@ fn every_option_out_of_range_is_refused_by_name() {
             .for_each(drop);
         let push = Push::open(good().send_deadline(Duration::MAX)).unwrap();
         push.send("waits for ever").unwrap();
-        assert_eq!(push.abort().count(), 1);
+        eventually("it waits", || push.stats().stalls > 0);
+        let unsent = push.abort();
+        assert_eq!(unsent.cause(), None);
+        assert_eq!(unsent.count(), 1);
     });
 }
 

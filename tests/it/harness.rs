@@ -5,6 +5,7 @@ use std::{
     any::type_name_of_val,
     cell::Cell,
     env,
+    io::Write as _,
     panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
     process::{Child, Command, Output, Stdio},
     sync::{mpsc, PoisonError, RwLock},
@@ -88,8 +89,9 @@ fn limited(name: &str, seconds: u64, test: impl FnOnce()) {
     thread::spawn(move || {
         if watch.recv_timeout(Duration::from_secs(seconds)) == Err(mpsc::RecvTimeoutError::Timeout)
         {
-            eprintln!("{watched} took longer than {seconds} s; its process ends here");
-            eprintln!("{}", threads());
+            // Not eprintln: what that prints is kept for a report that never comes.
+            let told = format!("\n{watched} took longer than {seconds} s\n{}\n", threads());
+            let _ = std::io::stderr().write_all(told.as_bytes());
             std::process::abort();
         }
     });
