@@ -335,7 +335,10 @@ impl<T: Item> Carrier<T> {
                 Stop::Full => self.counters.stalls.add(1),
             }
             let now = Instant::now();
-            let expiry = self.since.zip(self.send_deadline).and_then(|(s, d)| s.checked_add(d));
+            let expiry = self
+                .since
+                .zip(self.send_deadline)
+                .and_then(|(s, d)| s.checked_add(d));
             let wake = [until, expiry, Some(now + CARE)]
                 .into_iter()
                 .flatten()
