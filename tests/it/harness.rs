@@ -270,7 +270,7 @@ pub fn numbered(number: u64, size: usize) -> Message {
 /// many it accepted.
 pub fn fill(push: &Push, size: usize) -> u64 {
     // The kernel's buffers take more for a while; large messages are for them.
-    let pause = Duration::from_micros(if size > 1000 { 3000 } else { 500 });
+    let pause = Duration::from_micros(if size > 1000 { 1000 } else { 500 });
     let mut accepted = 0;
     let mut stalls = 0;
     loop {

@@ -206,6 +206,9 @@ fn a_drain_that_can_not_succeed_ends_by_its_deadline() {
         assert_prompt("drain, peer gone", DEADLINE + PROMPT, took.collect());
         let took = tries.map(|_| {
             let (push, _pull) = at_high_water(wire);
+            // Really: a drain for which the kernel has room after all succeeds.
+            fill(&push, SIZE);
+            fill(&push, SIZE);
             drain(push)
         });
         assert_prompt("drain, high water", DEADLINE + PROMPT, took.collect());
