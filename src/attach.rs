@@ -147,8 +147,9 @@ impl Attached {
         let Self {
             socket, listener, ..
         } = self;
+        let bell = listener.identities();
         drop(listener);
-        socket.close_and_wait();
+        socket.close_and_wait(&bell);
     }
 }
 

@@ -9,6 +9,7 @@
 
 use std::{
     convert::Infallible,
+    ffi::c_int,
     fmt,
     sync::{
         atomic::{AtomicU64, AtomicU8, Ordering},
@@ -20,7 +21,10 @@ use std::{
 
 use crossbeam_channel::{bounded, Receiver, Select, Sender, TryRecvError, TrySendError};
 
-use crate::context::{Context, Events, Failure, RawFrame, Socket, SocketKind};
+use crate::{
+    context::{Context, Events, Failure, RawFrame, Socket, SocketKind},
+    native,
+};
 
 /// What a worker is to do. Orders only ever rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +174,17 @@ impl fmt::Debug for Control {
 }
 
 impl Listener {
+    /// Both ends of the bell, as they are asked for once they are closed.
+    pub(crate) fn identities(&self) -> Vec<c_int> {
+        let ends = self.control.ends();
+        let outer = ends.bell.as_ref();
+        outer
+            .into_iter()
+            .chain([&self.bell])
+            .map(native::identity)
+            .collect()
+    }
+
     /// The order in force, and the deadline that came with a drain.
     #[inline]
     pub(crate) fn order(&self) -> Order {

@@ -6,6 +6,8 @@ use std::{
 
 use zmq_sys as sys;
 
+use crate::native;
+
 use super::{c_string, check, last_error, libc_errno, retry, Context, Failure, RawFrame};
 
 /// The socket types of this crate.
@@ -172,13 +174,14 @@ impl Socket {
 }
 
 impl Socket {
-    /// Closes the socket and returns when libzmq has let go of it, so that no
-    /// descriptor outlives the queue.
-    pub(crate) fn close_and_wait(self) {
+    /// Closes the socket and returns when libzmq has let go of it, and of the
+    /// closed ones in `also`, so that no descriptor outlives the queue.
+    pub(crate) fn close_and_wait(self, also: &[c_int]) {
         let context = self.context.clone();
-        let identity = crate::native::identity(&self);
+        let identity = native::identity(&self);
         drop(self);
-        if !crate::native::wait_until_gone(&context, identity) {
+        let all = also.iter().chain([&identity]);
+        if !all.copied().all(|id| native::wait_until_gone(&context, id)) {
             // An I/O thread is busy with a name that does not resolve, and
             // ending the context would wait for it, perhaps for a minute.
             let spawned = std::thread::Builder::new()
