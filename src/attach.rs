@@ -145,11 +145,20 @@ impl Attached {
     pub(crate) fn close(mut self) {
         self.stop_listening();
         let Self {
-            socket, listener, ..
+            socket,
+            listener,
+            endpoints,
+            ..
         } = self;
+        let inproc = |e: &Endpoint| e.transport() == Transport::Inproc;
+        let patience = if endpoints.iter().any(inproc) {
+            NEIGHBOUR_PATIENCE
+        } else {
+            PATIENCE
+        };
         let bell = listener.identities();
         drop(listener);
-        socket.close_and_wait(&bell);
+        socket.close_and_wait(&bell, patience);
     }
 }
 
@@ -226,6 +235,14 @@ fn configure(socket: &Socket, config: &Config) -> Result<(), OpenError> {
     }
     Ok(())
 }
+
+/// How long closing waits for libzmq's threads. They take microseconds, unless
+/// one is resolving a name or the machine is very busy.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The same for a queue with inproc endpoints: libzmq keeps a socket that has
+/// called a neighbour who never came until the context ends.
+const NEIGHBOUR_PATIENCE: Duration = Duration::from_millis(10);
 
 /// How many bytes a connection moves in one system call. Stock libzmq's 8 KiB
 /// cost one call for eight messages of 1 KiB; the kernel's socket buffers, some

@@ -176,12 +176,15 @@ impl Socket {
 impl Socket {
     /// Closes the socket and returns when libzmq has let go of it, and of the
     /// closed ones in `also`, so that no descriptor outlives the queue.
-    pub(crate) fn close_and_wait(self, also: &[c_int]) {
+    pub(crate) fn close_and_wait(self, also: &[c_int], patience: Duration) {
         let context = self.context.clone();
         let identity = native::identity(&self);
         drop(self);
         let all = also.iter().chain([&identity]);
-        if !all.copied().all(|id| native::wait_until_gone(&context, id)) {
+        if !all
+            .copied()
+            .all(|id| native::wait_until_gone(&context, id, patience))
+        {
             // An I/O thread is busy with a name that does not resolve, and
             // ending the context would wait for it, perhaps for a minute.
             let spawned = std::thread::Builder::new()

@@ -177,12 +177,8 @@ pub(crate) fn identity(socket: &Socket) -> c_int {
 
 /// Waits until a closed socket, its connections and their descriptors are gone,
 /// and tells whether they are.
-pub(crate) fn wait_until_gone(context: &Context, identity: c_int) -> bool {
-    /// libzmq's threads take microseconds, unless one is resolving a name or the
-    /// machine is very busy.
-    const PATIENCE: Duration = Duration::from_millis(200);
-
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn wait_until_gone(context: &Context, identity: c_int, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
     // SAFETY: the context lives as long as the handle that we were given.
     while unsafe { sys::pushpull_gone(context.raw(), identity) } == 0 {
         if Instant::now() >= until {

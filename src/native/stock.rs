@@ -1,4 +1,7 @@
-use std::{ffi::c_int, time::Instant};
+use std::{
+    ffi::c_int,
+    time::{Duration, Instant},
+};
 
 use zmq_sys as sys;
 
@@ -94,6 +97,6 @@ pub(crate) fn identity(_: &Socket) -> c_int {
 }
 
 /// Stock libzmq can't tell this either.
-pub(crate) fn wait_until_gone(_: &Context, _: c_int) -> bool {
+pub(crate) fn wait_until_gone(_: &Context, _: c_int, _: Duration) -> bool {
     true
 }
