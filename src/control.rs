@@ -64,6 +64,10 @@ pub(crate) struct Listener {
 /// that, and a sender that is busy would pay for it with every message.
 pub(crate) const YIELDS: usize = 32;
 
+/// How often a worker that waits in a channel looks after its socket: libzmq
+/// keeps the pipes of peers that left until somebody does.
+pub(crate) const CARE: Duration = Duration::from_secs(1);
+
 /// What came of waiting for an item.
 pub(crate) enum Next<T> {
     Item(T),
@@ -231,17 +235,18 @@ impl Listener {
         }
     }
 
-    /// Waits until `out` has room.
-    pub(crate) fn room<T>(&self, out: &Sender<T>) -> Woken {
+    /// Waits until `out` has room, or nobody to make any, up to `patience`.
+    pub(crate) fn room<T>(&self, out: &Sender<T>, patience: Duration) -> Woken {
         let mut select = Select::new();
         let room = select.send(out);
         select.recv(&self.stop);
         // Ready says that the operation would not block, and a disconnected
         // channel does not: the send that follows finds that out.
-        if select.ready() == room && self.order() == self.acting {
-            Woken::Ready
-        } else {
-            Woken::Ordered
+        match select.ready_timeout(patience) {
+            _ if self.order() != self.acting => Woken::Ordered,
+            Ok(ready) if ready == room => Woken::Ready,
+            Ok(_) => Woken::Ordered,
+            Err(_) => Woken::Late,
         }
     }
 

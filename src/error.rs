@@ -115,6 +115,13 @@ pub enum WorkerError {
         /// The queue's name.
         name: String,
     },
+    /// This is a forked child of the process that opened the queue: the worker
+    /// and the messages stayed with the parent.
+    #[error("queue {name}: it belongs to the parent of this forked process")]
+    Forked {
+        /// The queue's name.
+        name: String,
+    },
     /// libzmq refused an operation that should always be possible.
     #[error("queue {name}: libzmq failed to {operation}: {reason}")]
     Libzmq {
@@ -137,9 +144,10 @@ pub enum DrainFailure {
     /// A [`Stopper`](crate::Stopper) stopped the queue first.
     #[error("the queue was stopped")]
     Stopped,
-    /// A peer of several left, and what waited for it can't be sent again
-    /// without overtaking newer messages at another one. All else was handed
-    /// over.
+    /// A peer left, and messages went with it: they were being sent at that
+    /// moment and are [in doubt](crate::Unsent::in_doubt), or can't be sent again
+    /// without overtaking newer ones at another peer, and come back (at most a
+    /// high-water mark of them). All else was handed over.
     #[error("a peer left")]
     PeerLeft,
     /// The worker ended by itself.

@@ -13,7 +13,7 @@ use crate::{
     attach::Attached,
     config::Config,
     context::{Events, RawFrame, SocketKind},
-    control::{Control, Order, Stopper, Woken, YIELDS},
+    control::{Control, Order, Stopper, Woken, CARE, YIELDS},
     endpoint::Endpoint,
     error::{CloseError, OpenError, WorkerError},
     message::{Batch, Item, Message},
@@ -94,12 +94,12 @@ impl<T: Item> Pull<T> {
     /// receiver is gone; [`close`](Self::close) then returns that message.
     ///
     /// Such a queue has no receiver of its own: [`recv`](Self::recv) and its
-    /// likes find a channel that is always empty.
+    /// likes fail at once.
     ///
     /// # Errors
     /// See [`OpenError`].
     pub fn into_sender(config: Config, sender: Sender<T>) -> Result<Self, OpenError> {
-        Self::start(config, sender, never())
+        Self::start(config, sender, bounded(0).1)
     }
 
     fn with_own_channel(config: Config) -> Result<Self, OpenError> {
@@ -219,9 +219,9 @@ impl<T: Item> Pull<T> {
 
     fn join(&mut self) -> Ended<T> {
         self.done = true;
-        self.worker.join().unwrap_or_else(|| Ended {
+        self.worker.join(&self.name).unwrap_or_else(|cause| Ended {
             leftover: Vec::new(),
-            cause: None,
+            cause: Some(cause),
         })
     }
 }
@@ -311,8 +311,11 @@ impl<T: Item> Carrier<T> {
             crate::worker::fault::point(&self.name);
             let room = self.room();
             if room == 0 {
-                self.counters.stalls.add(1);
-                self.attached.listener.room(&self.out);
+                // Full for a second, or an order came: peers may have left.
+                self.attached
+                    .socket
+                    .events()
+                    .map_err(|f| Failed("look after its socket", f))?;
                 continue;
             }
             self.receive(room)?;
@@ -337,13 +340,20 @@ impl<T: Item> Carrier<T> {
         Ok(())
     }
 
-    /// How many messages to take from libzmq, so that all find room.
+    /// How many messages to take from libzmq, so that all find room; waits for
+    /// it up to `CARE`.
     fn room(&self) -> usize {
-        let items = match self.out.capacity() {
-            // A rendezvous: there is room when somebody waits for an item.
-            Some(0) => usize::from(self.attached.listener.room(&self.out) == Woken::Ready),
-            Some(capacity) => capacity - self.out.len(),
-            None => usize::MAX,
+        let free = self
+            .out
+            .capacity()
+            .map_or(usize::MAX, |c| c - self.out.len());
+        let items = if free > 0 {
+            free
+        } else {
+            // A channel that nobody receives from has room for one: the
+            // hand-over finds out that it is gone.
+            self.counters.stalls.add(1);
+            usize::from(self.attached.listener.room(&self.out, CARE) == Woken::Ready)
         };
         if T::IS_BATCH && items > 0 {
             BATCH
@@ -404,13 +414,21 @@ impl<T: Item> Carrier<T> {
         let until = Instant::now() + PATIENCE;
         loop {
             let had = (self.messages.len(), self.parts.len());
-            if self.receive(BATCH).is_err() || Instant::now() >= until {
+            if self.receive(BATCH).is_err() {
+                return;
+            }
+            let taken = self.messages.len() - before;
+            // Time limits the waiting, and what came in meanwhile; not what was
+            // there.
+            if Instant::now() >= until && self.parts.is_empty() && taken >= waiting {
                 return;
             }
             if (self.messages.len(), self.parts.len()) != had {
                 continue;
             }
-            let taken = self.messages.len() - before;
+            if Instant::now() >= until + PATIENCE {
+                return;
+            }
             if self.parts.is_empty()
                 && taken >= waiting
                 && native::pipes(&self.attached.socket) <= calling

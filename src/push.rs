@@ -255,14 +255,16 @@ impl<T: Item> Push<T> {
     pub fn drain(mut self, deadline: Duration) -> Result<Drained<T>, DrainError<T>> {
         self.control.drain(Instant::now().checked_add(deadline));
         let ended = self.join();
-        let outcomes = self.outcomes.take();
+        let outcomes = self.take_outcomes();
         let nothing_left = ended.unsent.is_empty() && ended.in_doubt == 0;
         match ended.how {
-            Ok(()) | Err(DrainFailure::Stopped) if nothing_left => Ok(Drained {
-                stats: self.stats(),
-                theirs: ended.theirs,
-                outcomes,
-            }),
+            Ok(()) | Err(DrainFailure::Stopped | DrainFailure::Deadline) if nothing_left => {
+                Ok(Drained {
+                    stats: self.stats(),
+                    theirs: ended.theirs,
+                    outcomes,
+                })
+            }
             ref how => Err(DrainError {
                 name: self.name.to_string(),
                 failure: how.clone().err().unwrap_or(DrainFailure::Stopped),
@@ -289,8 +291,8 @@ impl<T: Item> Push<T> {
 
     fn join(&mut self) -> Ended<T> {
         self.done = true;
-        self.worker.join().unwrap_or_else(|| Ended {
-            how: Err(DrainFailure::Stopped),
+        self.worker.join(&self.name).unwrap_or_else(|cause| Ended {
+            how: Err(DrainFailure::Worker(cause)),
             unsent: Vec::new(),
             in_doubt: 0,
             theirs: None,

@@ -43,16 +43,22 @@ impl<R: Send + 'static> Worker<R> {
         })
     }
 
-    /// Waits for the worker's last word; `None` if it has been heard already,
-    /// or in a forked child, which has no such thread.
-    pub(crate) fn join(&mut self) -> Option<R> {
-        let thread = self.thread.take()?;
-        if self.control.is_foreign() {
-            std::mem::forget(thread);
-            return None;
-        }
-        // A worker catches its own panics; see `guarded`.
-        thread.join().ok()
+    /// Waits for the worker's last word. There is none in a forked child, which
+    /// has no such thread, or if its closing panicked (its loop can't: see
+    /// `guarded`).
+    pub(crate) fn join(&mut self, name: &str) -> Result<R, WorkerError> {
+        let name = name.to_owned();
+        let thread = match self.thread.take() {
+            Some(thread) if !self.control.is_foreign() => thread,
+            gone => {
+                std::mem::forget(gone);
+                return Err(WorkerError::Forked { name });
+            }
+        };
+        thread.join().map_err(|payload| WorkerError::Panicked {
+            name,
+            message: panic_text(payload.as_ref()),
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     attach::Attached,
     context::Events,
-    control::{Next, Order, Woken},
+    control::{Next, Order, Woken, CARE},
     error::{DrainFailure, OutcomeError},
     intake::Intake,
     message::{Item, Message},
@@ -81,10 +81,6 @@ pub(super) struct Carrier<T: Item> {
     /// Messages that went with peers that left.
     in_doubt: u64,
 }
-
-/// How often an idle worker looks after its socket: libzmq keeps the pipes of
-/// peers that left until somebody does.
-const CARE: Duration = Duration::from_secs(1);
 
 /// How often a draining worker asks whether everything is in the kernel. The
 /// answer costs microseconds.
@@ -197,6 +193,10 @@ impl<T: Item> Carrier<T> {
                 _ => {}
             }
             if self.hands_are_empty() {
+                let late = until.is_some_and(|u| Instant::now() >= u);
+                if late && !self.queue.is_empty() {
+                    return Ok(End::Late);
+                }
                 match self.queue.pop_front() {
                     Some(item) => self.take(item),
                     None => match self.flush(&mut until)? {
@@ -429,7 +429,9 @@ impl<T: Item> Carrier<T> {
         self.close_channel();
         self.rescue();
         let how = match how {
-            Ok(()) if !self.aside.is_empty() => Err(DrainFailure::PeerLeft),
+            Ok(()) if !self.aside.is_empty() || !self.again.is_empty() || self.in_doubt > 0 => {
+                Err(DrainFailure::PeerLeft)
+            }
             other => other,
         };
         let mut unsent = T::pack(std::mem::take(&mut self.aside));

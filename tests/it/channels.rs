@@ -142,6 +142,31 @@ fn a_pull_whose_receivers_are_gone_ends_and_gives_back_what_it_holds() {
     });
 }
 
+#[test]
+fn a_pull_that_waits_at_a_full_channel_ends_when_its_receivers_are_gone() {
+    over_ipc_and_tcp(30, |wire| {
+        let (sender, receiver) = bounded(1);
+        let pull = Pull::into_sender(Config::bind(&wire.address()), sender).unwrap();
+        let push = Push::connect(&at(&pull)).unwrap();
+        for n in 0..2 {
+            push.send(numbered(n, 8)).unwrap();
+        }
+        eventually("it waits", || pull.stats().stalls > 0);
+        drop(receiver);
+        eventually("the next was received", || pull.stats().received == 2);
+        let left: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
+        assert_eq!(left, [1]);
+    });
+}
+
+#[test]
+fn a_pull_into_a_channel_of_the_callers_has_no_receiver_of_its_own() {
+    let (sender, _receiver) = bounded::<Message>(1);
+    let pull = Pull::into_sender(Config::bind("tcp://127.0.0.1:0"), sender).unwrap();
+    assert!(pull.recv_timeout(LONG).unwrap_err().is_disconnected());
+    assert_eq!(pull.iter().count(), 0);
+}
+
 fn batch(numbers: std::ops::Range<u64>) -> Batch {
     numbers.map(|n| numbered(n, 8)).collect()
 }

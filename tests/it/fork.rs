@@ -105,3 +105,18 @@ fn a_program_that_is_started_inherits_no_descriptor() {
         }
     });
 }
+
+#[test]
+fn a_drain_in_a_forked_child_does_not_call_the_parents_messages_sent() {
+    in_own_process(60, || {
+        let push = Push::bind("tcp://127.0.0.1:0").unwrap();
+        push.send("for nobody yet").unwrap();
+        let mut push = Some(push);
+        let ended = forked(|| {
+            let error = push.take().unwrap().drain(LONG).unwrap_err();
+            assert!(error.to_string().contains("forked"), "{error}");
+        });
+        assert!(ended, "the child hangs or panics");
+        assert_eq!(push.unwrap().abort().count(), 1);
+    });
+}
