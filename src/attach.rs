@@ -123,7 +123,9 @@ impl Attached {
         Ok(endpoint.clone())
     }
 
-    /// Lets nobody in any more. Connections that are there stay.
+    /// Lets nobody in any more, and ends the connections that came in: libzmq
+    /// makes them children of their listener. What they had received whole can
+    /// still be taken.
     pub(crate) fn stop_listening(&mut self) {
         for endpoint in &self.endpoints {
             if endpoint.role() == Role::Bind {

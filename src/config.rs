@@ -105,7 +105,9 @@ impl Config {
         self
     }
 
-    /// How many messages libzmq holds for each peer, on this side. 1000 unless
+    /// How many messages libzmq holds for each peer, on this side; also how many
+    /// a Push keeps aside that were for peers that left (see
+    /// [`DrainFailure::PeerLeft`](crate::DrainFailure::PeerLeft)). 1000 unless
     /// set; at least 1. (ZeroMQ's 0 means "no limit" and is refused: memory
     /// stays bounded here.) See `ZMQ_SNDHWM` and `ZMQ_RCVHWM` in
     /// zmq_setsockopt(3).
@@ -175,9 +177,11 @@ impl Config {
         self
     }
 
-    /// The longest frame a Pull accepts, in bytes. A peer that announces more
-    /// loses its connection before any of it is stored. 64 MiB unless set. See
-    /// `ZMQ_MAXMSGSIZE`.
+    /// The longest message a Pull accepts, all frames together, in bytes. 64 MiB
+    /// unless set; never more than 65536 frames. A peer that announces a longer
+    /// frame loses its connection before any of it is stored. A Push does not
+    /// know its peers' limits: what is too long for them is cut off there. See
+    /// `ZMQ_MAXMSGSIZE`, with which stock libzmq bounds each frame alone.
     pub fn max_message_size(mut self, bytes: u64) -> Self {
         self.max_message_size = bytes;
         self
@@ -202,7 +206,8 @@ impl Config {
     }
 
     /// The permission bits of an `ipc` socket file. `0o600` unless set: the
-    /// same user alone. Unix only.
+    /// same user alone. Unix only, and not for `ipc://@name`, which has no file
+    /// and is open to every user of the machine.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self

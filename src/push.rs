@@ -244,10 +244,11 @@ impl<T: Item> Push<T> {
     /// ends. Senders that are blocked or come later fail and get their message
     /// back.
     ///
-    /// Blocks until all of it is in the kernel's hands, the deadline has
-    /// passed, or somebody called [`Stopper::stop`]; at most some milliseconds
-    /// longer than `deadline`. What the kernel has arrives also after this
-    /// process has ended, as long as the peer lives and reads.
+    /// Blocks until the kernel has all of it and over `ipc`, where it can be
+    /// known, the peer has read it from there; or until the deadline has passed, or somebody called
+    /// [`Stopper::stop`]; at most some milliseconds longer than `deadline`. What
+    /// this side's kernel has by then counts as handed over: it arrives also
+    /// after this process has ended, as long as the peer lives and reads.
     ///
     /// # Errors
     /// When not everything could be handed over. The rest is in

@@ -29,6 +29,7 @@
 #if defined __linux__
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #endif
 
 #include "command.hpp"
@@ -385,8 +386,17 @@ struct visit_t
         if (encoder_of (*engine))
             encoding = ::encoding (encoder_of (*engine));
 #if defined __linux__
+        //  Over tcp it would count what is not acknowledged, which an idle peer puts off
+        //  for 40 ms although it has it.
+        sockaddr_storage name;
+        socklen_t size = sizeof name;
+        const bool local =
+          getsockname (fd_of (*engine), reinterpret_cast<sockaddr *> (&name),
+                       &size)
+            == 0
+          && name.ss_family == AF_UNIX;
         int bytes = 0;
-        if (ioctl (fd_of (*engine), SIOCOUTQ, &bytes) == 0 && bytes > 0)
+        if (local && ioctl (fd_of (*engine), SIOCOUTQ, &bytes) == 0 && bytes > 0)
             in_kernel = static_cast<uint64_t> (bytes);
 #endif
     }

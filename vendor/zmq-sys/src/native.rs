@@ -45,8 +45,8 @@ pub struct pushpull_flow {
     pub unasked: u64,
     /// Connections that were looked at.
     pub pipes: u64,
-    /// Bytes that the kernel holds and the other end has not acknowledged (tcp) or read
-    /// (ipc). Always 0 where the system cannot tell.
+    /// Bytes that the kernel holds and the other end of an ipc connection has not read.
+    /// Always 0 over tcp, and where the system cannot tell.
     pub in_kernel: u64,
 }
 
