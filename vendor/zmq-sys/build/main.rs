@@ -127,6 +127,7 @@ fn native(target: &str, curve: bool) {
     build
         .cpp(true)
         .file("native/pushpull.cpp")
+        .file("native/traffic.cpp")
         .file("native/mends.cpp")
         .include("native")
         .include(out.join("source/include"))

@@ -1,4 +1,4 @@
-/* The C interface of pushpull.cpp; src/native.rs declares the same and documents it. */
+/* The C interface of traffic.cpp and pushpull.cpp; src/native.rs declares the same and documents it. */
 
 #ifndef PUSHPULL_NATIVE_H
 #define PUSHPULL_NATIVE_H

@@ -1,4 +1,4 @@
-//! What `native/pushpull.cpp` adds to libzmq: sends that are whole or nothing, batches,
+//! What `native/` adds to libzmq: sends that are whole or nothing, batches,
 //! the way back for messages that libzmq has accepted, and the questions "is it all in
 //! the kernel?" and "is it all gone?".
 //!

@@ -1,0 +1,210 @@
+//  The private parts of libzmq that the files beside this one reach into. Written
+//  against libzmq 4.3.5, which Cargo.toml pins; compiled with the same definitions as
+//  libzmq itself.
+
+#ifndef PUSHPULL_INSIDE_HPP
+#define PUSHPULL_INSIDE_HPP
+
+#include "precompiled.hpp"
+
+#include <vector>
+
+#include "config.hpp"
+#include "ctx.hpp"
+#include "err.hpp"
+#include "msg.hpp"
+#include "object.hpp"
+#include "pipe.hpp"
+#include "pull.hpp"
+#include "push.hpp"
+#include "raw_encoder.hpp"
+#include "session_base.hpp"
+#include "socket_base.hpp"
+#include "stream_engine_base.hpp"
+#include "v1_encoder.hpp"
+#include "v2_encoder.hpp"
+#include "v3_1_encoder.hpp"
+#include "ypipe.hpp"
+
+#include "grant.hpp"
+#include "pushpull.h"
+
+#if ZMQ_VERSION != ZMQ_MAKE_VERSION(4, 3, 5)
+#error "native/ is written against the private parts of libzmq 4.3.5"
+#endif
+
+namespace
+{
+typedef zmq::array_t<zmq::pipe_t, 2> out_pipes_t;
+typedef zmq::array_t<zmq::pipe_t, 3> all_pipes_t;
+typedef zmq::array_t<zmq::socket_base_t> sockets_t;
+typedef zmq::ypipe_base_t<zmq::msg_t> upipe_t;
+typedef zmq::ypipe_t<zmq::msg_t, zmq::message_pipe_granularity> ypipe_t;
+
+GRANT (zmq::options_t, options_of, zmq::own_t, options);
+GRANT (bool, ctx_terminated_of, zmq::socket_base_t, _ctx_terminated);
+GRANT (bool, rcvmore_of, zmq::socket_base_t, _rcvmore);
+GRANT (all_pipes_t, pipes_of, zmq::socket_base_t, _pipes);
+
+GRANT (zmq::lb_t, lb_of, zmq::push_t, _lb);
+GRANT (out_pipes_t, lb_pipes_of, zmq::lb_t, _pipes);
+GRANT (out_pipes_t::size_type, lb_active_of, zmq::lb_t, _active);
+GRANT (out_pipes_t::size_type, lb_current_of, zmq::lb_t, _current);
+GRANT (bool, lb_more_of, zmq::lb_t, _more);
+GRANT (bool, lb_dropping_of, zmq::lb_t, _dropping);
+GRANT (zmq::fq_t, fq_of, zmq::pull_t, _fq);
+
+GRANT (upipe_t *, in_pipe_of, zmq::pipe_t, _in_pipe);
+GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
+GRANT (int, hwm_of, zmq::pipe_t, _hwm);
+GRANT (uint64_t, msgs_read_of, zmq::pipe_t, _msgs_read);
+GRANT (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
+GRANT (uint64_t, peers_msgs_read_of, zmq::pipe_t, _peers_msgs_read);
+GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
+GRANT (zmq::i_pipe_events *, sink_of, zmq::pipe_t, _sink);
+GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
+GRANT (bool, delay_of, zmq::pipe_t, _delay);
+
+GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
+GRANT (bool, incomplete_in_of, zmq::session_base_t, _incomplete_in);
+GRANT (zmq::i_engine *, engine_of, zmq::session_base_t, _engine);
+
+GRANT (size_t, outsize_of, zmq::stream_engine_base_t, _outsize);
+GRANT (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
+GRANT (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
+
+GRANT (zmq::mutex_t, slot_sync_of, zmq::ctx_t, _slot_sync);
+GRANT (sockets_t, sockets_of, zmq::ctx_t, _sockets);
+GRANT (bool, starting_of, zmq::ctx_t, _starting);
+GRANT (bool, terminating_of, zmq::ctx_t, _terminating);
+GRANT (std::vector<zmq::io_thread_t *>, io_threads_of, zmq::ctx_t, _io_threads);
+
+//  The state of a pipe is of an unnamed type, so it is compared in here.
+bool is_active (zmq::pipe_t &);
+template <typename M, M At, typename E, E Active> struct state_grant
+{
+    friend bool is_active (zmq::pipe_t &pipe_) { return pipe_.*At == Active; }
+};
+template struct state_grant<decltype (&zmq::pipe_t::_state),
+                            &zmq::pipe_t::_state,
+                            decltype (zmq::pipe_t::active),
+                            zmq::pipe_t::active>;
+
+bool is_left (zmq::pipe_t &);
+template <typename M, M At, typename E, E Waiting> struct left_grant
+{
+    friend bool is_left (zmq::pipe_t &pipe_) { return pipe_.*At == Waiting; }
+};
+template struct left_grant<decltype (&zmq::pipe_t::_state),
+                           &zmq::pipe_t::_state,
+                           decltype (zmq::pipe_t::waiting_for_delimiter),
+                           zmq::pipe_t::waiting_for_delimiter>;
+
+int process_commands (zmq::socket_base_t &, int, bool);
+template <typename M, M At> struct process_commands_grant
+{
+    friend int
+    process_commands (zmq::socket_base_t &socket_, int timeout_, bool throttle_)
+    {
+        return (socket_.*At) (timeout_, throttle_);
+    }
+};
+template struct process_commands_grant<
+  decltype (&zmq::socket_base_t::process_commands),
+  &zmq::socket_base_t::process_commands>;
+
+//  True when the encoder of type T still has bytes of its message to give.
+template <typename T, size_t zmq::encoder_base_t<T>::*ToWrite,
+          bool zmq::encoder_base_t<T>::*Last,
+          zmq::msg_t *zmq::encoder_base_t<T>::*Message>
+struct encoder_grant
+{
+    friend bool encoding (T *encoder_)
+    {
+        //  A message whose last bytes went into a batch that they filled is finished
+        //  in all but name.
+        return encoder_->*Message != NULL
+               && !(encoder_->*ToWrite == 0 && encoder_->*Last);
+    }
+};
+#define reach_encoder(klass)                                                   \
+    bool encoding (klass *);                                                   \
+    template struct encoder_grant<                                             \
+      klass, &zmq::encoder_base_t<klass>::_to_write,                           \
+      &zmq::encoder_base_t<klass>::_new_msg_flag,                              \
+      &zmq::encoder_base_t<klass>::_in_progress>
+reach_encoder (zmq::v1_encoder_t);
+reach_encoder (zmq::v2_encoder_t);
+reach_encoder (zmq::v3_1_encoder_t);
+reach_encoder (zmq::raw_encoder_t);
+#undef reach_encoder
+
+inline bool encoding (zmq::i_encoder *encoder_)
+{
+    if (zmq::v3_1_encoder_t *v31 = dynamic_cast<zmq::v3_1_encoder_t *> (encoder_))
+        return encoding (v31);
+    if (zmq::v2_encoder_t *v2 = dynamic_cast<zmq::v2_encoder_t *> (encoder_))
+        return encoding (v2);
+    if (zmq::v1_encoder_t *v1 = dynamic_cast<zmq::v1_encoder_t *> (encoder_))
+        return encoding (v1);
+    if (zmq::raw_encoder_t *raw = dynamic_cast<zmq::raw_encoder_t *> (encoder_))
+        return encoding (raw);
+    return false;
+}
+
+
+inline zmq::socket_base_t *as_socket (void *socket_)
+{
+    zmq::socket_base_t *const socket =
+      static_cast<zmq::socket_base_t *> (socket_);
+    if (!socket || !socket->check_tag ()) {
+        errno = ENOTSOCK;
+        return NULL;
+    }
+    return socket;
+}
+
+template <typename T> T *as_type (void *socket_, int type_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    if (!socket)
+        return NULL;
+    if (options_of (*socket).type != type_) {
+        errno = ENOTSUP;
+        return NULL;
+    }
+    if (ctx_terminated_of (*socket)) {
+        errno = ETERM;
+        return NULL;
+    }
+    return static_cast<T *> (socket);
+}
+
+inline uint64_t load (const uint64_t &counter_)
+{
+#if defined __GNUC__ || defined __clang__
+    return __atomic_load_n (&counter_, __ATOMIC_RELAXED);
+#else
+    return *const_cast<const volatile uint64_t *> (&counter_);
+#endif
+}
+
+inline uint64_t difference (uint64_t more_, uint64_t less_)
+{
+    return more_ > less_ ? more_ - less_ : 0;
+}
+
+inline zmq::msg_t *as_msg (zmq_msg_t *message_)
+{
+    return reinterpret_cast<zmq::msg_t *> (message_);
+}
+
+inline bool on_io_thread (zmq::ctx_t &ctx_, zmq::pipe_t &pipe_)
+{
+    const uint32_t first = zmq::ctx_t::reaper_tid + 1;
+    const uint32_t tid = pipe_.get_tid ();
+    return tid >= first && tid - first < io_threads_of (ctx_).size ();
+}
+}
+
+#endif

@@ -1,0 +1,314 @@
+//  Errands on libzmq's own threads.
+//
+//  Threads. A socket, and its end of each pipe (`near`), belong to the thread that
+//  calls us. The other end (`far`) belongs to an I/O thread, with its session and
+//  engine. The calling thread never touches the I/O thread's side: it sends an agent
+//  there and waits. The two counters of a far end that are read from here
+//  without one are read atomically and are only ever used as a hint.
+//
+//  Lifetime of the far end. A far end is deleted when it has received pipe_term_ack,
+//  and the near end sends that only while it processes a command (or terminates), and
+//  leaves the states `active` and `delimiter_received` in doing so. Our thread
+//  processes no command between looking at the near end's state and the end of the
+//  visit, so the far end of an active pipe outlives the visit. The session outlives
+//  its pipe (its destructor asserts that there is none), and the engine is looked up
+//  on the I/O thread itself.
+
+#ifndef PUSHPULL_MISSION_HPP
+#define PUSHPULL_MISSION_HPP
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#if defined __linux__
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#endif
+
+#include "command.hpp"
+#include "inside.hpp"
+
+namespace
+{
+//  How long a caller waits for an I/O thread; PATIENCE_MS in native.rs.
+const std::chrono::milliseconds patience (25);
+
+//  What an agent does at one pipe, and what it saw there.
+struct visit_t
+{
+    //  Given by the caller.
+    zmq::pipe_t *near;
+    zmq::pipe_t *far;
+    upipe_t *out_pipe;
+    uint64_t written;
+
+    //  Found by the agent.
+    uint64_t read;
+    uint64_t unwritten;
+    uint64_t in_kernel;
+    bool encoding;
+    bool torn;
+    //  The I/O thread has given this pipe up ("hiccup"), and its reading end is ours.
+    bool migrated;
+    //  Memory ran out while messages were taken; the others are still in the pipe.
+    bool exhausted;
+    //  Whole messages, taken out of the pipe, and the end of one of which the engine
+    //  has the beginning.
+    std::vector<zmq::msg_t> taken;
+    std::vector<zmq::msg_t> rest;
+
+    visit_t (zmq::pipe_t *near_) :
+        near (near_),
+        far (peer_of (*near_)),
+        out_pipe (out_pipe_of (*near_)),
+        written (msgs_written_of (*near_)),
+        read (0),
+        unwritten (0),
+        in_kernel (0),
+        encoding (false),
+        torn (false),
+        migrated (false),
+        exhausted (false)
+    {
+    }
+
+    void look ()
+    {
+        read = msgs_read_of (*far);
+        migrated = in_pipe_of (*far) != out_pipe;
+
+        zmq::session_base_t *const session =
+          dynamic_cast<zmq::session_base_t *> (sink_of (*far));
+        if (!session || session_pipe_of (*session) != far)
+            return;
+        torn = incomplete_in_of (*session);
+        zmq::stream_engine_base_t *const engine =
+          dynamic_cast<zmq::stream_engine_base_t *> (engine_of (*session));
+        if (!engine)
+            return;
+        unwritten = outsize_of (*engine);
+        if (encoder_of (*engine))
+            encoding = ::encoding (encoder_of (*engine));
+#if defined __linux__
+        //  Over tcp it would count what is not acknowledged, which an idle peer puts off
+        //  for 40 ms although it has it.
+        sockaddr_storage name;
+        socklen_t size = sizeof name;
+        const bool local =
+          getsockname (fd_of (*engine), reinterpret_cast<sockaddr *> (&name),
+                       &size)
+            == 0
+          && name.ss_family == AF_UNIX;
+        int bytes = 0;
+        if (local && ioctl (fd_of (*engine), SIOCOUTQ, &bytes) == 0 && bytes > 0)
+            in_kernel = static_cast<uint64_t> (bytes);
+#endif
+    }
+
+    //  Empties a pipe whose reading end belongs to the running thread, and returns the
+    //  number of whole messages. The pipe object is not told that it is empty: should
+    //  its `_in_active` be set, the engine finds the pipe empty by itself, and should
+    //  it not, the next flush wakes it as usual.
+    uint64_t empty (upipe_t *pipe_)
+    {
+        uint64_t whole = 0;
+        bool rest_of_torn = torn && !migrated;
+        while (true) {
+            std::vector<zmq::msg_t> &to = rest_of_torn ? rest : taken;
+            try {
+                to.resize (to.size () + 1);
+            }
+            catch (const std::bad_alloc &) {
+                exhausted = true;
+                return whole;
+            }
+            zmq::msg_t &frame = to.back ();
+            if (!pipe_->read (&frame)) {
+                to.pop_back ();
+                return whole;
+            }
+            if (frame.is_credential () || frame.is_routing_id ()
+                || frame.is_delimiter ()) {
+                frame.close ();
+                to.pop_back ();
+                continue;
+            }
+            if (!(frame.flags () & zmq::msg_t::more)) {
+                if (!rest_of_torn)
+                    ++whole;
+                rest_of_torn = false;
+            }
+        }
+    }
+
+    uint64_t queued () const
+    {
+        return difference (written, read);
+    }
+};
+
+//  Runs on another thread of libzmq: it is sent there as the destination of a `stop`
+//  command, which the thread's loop hands to process_stop. Owned by the caller and by
+//  the command. A caller that has lost its patience abandons it; it does nothing then
+//  and deletes itself when its turn comes. Should its thread end first, it is never
+//  deleted, which can happen only to a context that is being terminated.
+class agent_t : public zmq::object_t
+{
+  public:
+    agent_t (zmq::ctx_t *ctx_, uint32_t tid_, bool take_) :
+        object_t (ctx_, tid_), _take (take_), _state (pending), _owners (1)
+    {
+    }
+
+    std::vector<visit_t> visits;
+
+    void depart ()
+    {
+        _owners.fetch_add (1);
+        zmq::command_t command;
+        command.destination = this;
+        command.type = zmq::command_t::stop;
+        get_ctx ()->send_command (get_tid (), command);
+    }
+
+    //  False if the agent did nothing and never will.
+    bool wait (std::chrono::steady_clock::time_point until_)
+    {
+        std::unique_lock<std::mutex> lock (_sync);
+        const auto is_done = [this] { return _state.load () == done; };
+        if (_changed.wait_until (lock, until_, is_done))
+            return true;
+        int expected = pending;
+        if (_state.compare_exchange_strong (expected, abandoned))
+            return false;
+        //  It is at work right now, and its work is short.
+        _changed.wait (lock, is_done);
+        return true;
+    }
+
+    void release ()
+    {
+        if (_owners.fetch_sub (1) == 1)
+            delete this;
+    }
+
+  private:
+    void process_stop () ZMQ_OVERRIDE
+    {
+        int expected = pending;
+        if (_state.compare_exchange_strong (expected, running)) {
+            for (size_t i = 0; i != visits.size (); ++i)
+                work (visits[i]);
+            const std::lock_guard<std::mutex> lock (_sync);
+            _state = done;
+            _changed.notify_all ();
+        }
+        release ();
+    }
+
+    void work (visit_t &visit_)
+    {
+        visit_.look ();
+        if (!_take || visit_.migrated)
+            return;
+        const uint64_t whole = visit_.empty (in_pipe_of (*visit_.far));
+        if (whole > 0) {
+            //  To the near end these are messages that were read.
+            msgs_read_of (*visit_.far) += whole;
+            send_activate_write (visit_.near, msgs_read_of (*visit_.far));
+        }
+    }
+
+    enum
+    {
+        pending,
+        running,
+        done,
+        abandoned
+    };
+
+    const bool _take;
+    std::atomic<int> _state;
+    std::atomic<int> _owners;
+    std::mutex _sync;
+    std::condition_variable _changed;
+};
+
+//  The agents of one call, one for each I/O thread that has something to visit.
+class mission_t
+{
+  public:
+    mission_t () {}
+
+    ~mission_t ()
+    {
+        for (size_t i = 0; i != _agents.size (); ++i)
+            _agents[i]->release ();
+    }
+
+    //  Throws std::bad_alloc before anything has departed.
+    agent_t &agent (zmq::ctx_t *ctx_, uint32_t tid_, bool take_)
+    {
+        for (size_t i = 0; i != _agents.size (); ++i)
+            if (_agents[i]->get_tid () == tid_)
+                return *_agents[i];
+        _agents.reserve (_agents.size () + 1);
+        _agents.push_back (new agent_t (ctx_, tid_, take_));
+        return *_agents.back ();
+    }
+
+    //  One visit to the far end of each pipe whose other end is on an I/O thread.
+    void plan (zmq::socket_base_t &socket_,
+               bool take_,
+               bool (*which_) (zmq::pipe_t &) = is_active)
+    {
+        zmq::ctx_t *const ctx = socket_.get_ctx ();
+        all_pipes_t &pipes = pipes_of (socket_);
+        for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size;
+             ++i) {
+            zmq::pipe_t *const near = pipes[i];
+            if (!which_ (*near) || !out_pipe_of (*near)
+                || !on_io_thread (*ctx, *peer_of (*near)))
+                continue;
+            agent (ctx, peer_of (*near)->get_tid (), take_).visits.push_back (visit_t (near));
+        }
+    }
+
+    void run ()
+    {
+        const std::chrono::steady_clock::time_point until =
+          std::chrono::steady_clock::now () + patience;
+        for (size_t i = 0; i != _agents.size (); ++i)
+            _agents[i]->depart ();
+        _back.assign (_agents.size (), 0);
+        for (size_t i = 0; i != _agents.size (); ++i)
+            _back[i] = _agents[i]->wait (until);
+    }
+
+    bool all_back () const
+    {
+        for (size_t i = 0; i != _back.size (); ++i)
+            if (!_back[i])
+                return false;
+        return true;
+    }
+
+    size_t size () const { return _agents.size (); }
+    bool is_back (size_t i_) const { return _back[i_] != 0; }
+    std::vector<visit_t> &visits (size_t i_) { return _agents[i_]->visits; }
+
+  private:
+    std::vector<agent_t *> _agents;
+    std::vector<char> _back;
+
+    mission_t (const mission_t &);
+    mission_t &operator= (const mission_t &);
+};
+}
+
+#endif

@@ -1,0 +1,266 @@
+//  Messages into a socket and out of it, many to a call.
+
+#include <limits>
+
+#include "inside.hpp"
+
+namespace
+{
+//  As far as libzmq's own send does it.
+void prepare (zmq::msg_t &frame_, bool more_)
+{
+    frame_.reset_flags (zmq::msg_t::more);
+    if (more_)
+        frame_.set_flags (zmq::msg_t::more);
+    frame_.reset_metadata ();
+}
+
+//  Finds a pipe with room for a message and makes it the current one. Looks at the
+//  mailbox and tries again once, since the news of room may wait there.
+bool find_room (zmq::push_t &socket_, zmq::lb_t &lb_)
+{
+    if (lb_.has_out ())
+        return true;
+    if (process_commands (socket_, 0, false) != 0)
+        return false;
+    if (lb_.has_out ())
+        return true;
+    errno = EAGAIN;
+    return false;
+}
+
+//  True when nobody has left half a message behind in the load balancer.
+bool is_whole (zmq::lb_t &lb_)
+{
+    if (!lb_more_of (lb_) && !lb_dropping_of (lb_))
+        return true;
+    errno = EFSM;
+    return false;
+}
+
+
+//  A PUSH socket tells its pipes not to wait for anything when the other end leaves, so
+//  that they drop what they hold without a word. A pipe that is held waits instead,
+//  with everything in it, until pushpull_rescue comes.
+void hold (zmq::push_t &socket_, zmq::pipe_t &pipe_)
+{
+    if (!delay_of (pipe_) && on_io_thread (*socket_.get_ctx (), *peer_of (pipe_)))
+        delay_of (pipe_) = true;
+}
+
+//  Whether a held pipe waits for its rescue. Nothing newer is sent before that, so that
+//  a peer that comes back gets the messages in their order. Beyond so many peers there
+//  is no order between them to be kept, and the look would cost too much.
+bool someone_left (zmq::push_t &socket_)
+{
+    const out_pipes_t::size_type most = 64;
+    out_pipes_t &pipes = lb_pipes_of (lb_of (socket_));
+    if (pipes.size () > most)
+        return false;
+    for (out_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        if (is_left (*pipes[i])) {
+            errno = EHOSTUNREACH;
+            return true;
+        }
+    return false;
+}
+
+void next_pipe (zmq::lb_t &lb_)
+{
+    if (++lb_current_of (lb_) >= lb_active_of (lb_))
+        lb_current_of (lb_) = 0;
+}
+
+void flush_all (zmq::lb_t &lb_)
+{
+    out_pipes_t &pipes = lb_pipes_of (lb_);
+    for (out_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        pipes[i]->flush ();
+}
+
+//  How many messages fit into a pipe that has room for one.
+size_t room (zmq::pipe_t &pipe_)
+{
+    if (hwm_of (pipe_) <= 0)
+        return (std::numeric_limits<size_t>::max) ();
+    const uint64_t inside =
+      msgs_written_of (pipe_) - peers_msgs_read_of (pipe_);
+    return static_cast<size_t> (
+      difference (static_cast<uint64_t> (hwm_of (pipe_)), inside));
+}
+
+//  Moves messages of one frame into a pipe that has room for them all, unflushed.
+//  Returns how many, which is less only if one of them is no message.
+size_t write_run (zmq::pipe_t &pipe_, zmq::msg_t *messages_, size_t count_)
+{
+    ypipe_t *const out = static_cast<ypipe_t *> (out_pipe_of (pipe_));
+    size_t i = 0;
+    for (; i != count_ && messages_[i].check (); ++i) {
+        prepare (messages_[i], false);
+        out->write (messages_[i], false);
+        messages_[i].init ();
+    }
+    msgs_written_of (pipe_) += i;
+    return i;
+}
+}
+
+//  Why not libzmq's own send, frame by frame: between two frames it processes commands,
+//  and if the pipe dies then, its load balancer swallows the rest of the message and
+//  reports success; with three pipes it can even put the rest into another one. Here
+//  the pipe is chosen once, commands were processed before, and the pipe shows nothing
+//  to its reader until the last frame is in: nothing can come between.
+int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
+{
+    zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
+    if (!socket)
+        return -1;
+    if (!frames_ || count_ == 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    zmq::msg_t *const frames = as_msg (frames_);
+    for (size_t i = 0; i != count_; ++i)
+        if (!frames[i].check ()) {
+            errno = EFAULT;
+            return -1;
+        }
+
+    zmq::lb_t &lb = lb_of (*socket);
+    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0
+        || someone_left (*socket) || !find_room (*socket, lb)
+        || someone_left (*socket))
+        return -1;
+
+    zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
+    hold (*socket, pipe);
+    for (size_t i = 0; i != count_; ++i) {
+        prepare (frames[i], i + 1 != count_);
+        if (pipe.write (&frames[i]))
+            continue;
+        //  Cannot happen: the first frame has found room, and a pipe counts whole
+        //  messages. Should it happen all the same, the frames written so far are taken
+        //  out of the pipe again. They are not closed, as pipe_t::rollback would do it,
+        //  because the caller still holds every one of them: a frame changes hands only
+        //  below. The load balancer never knew of the message.
+        zmq::msg_t copy;
+        while (out_pipe_of (pipe)->unwrite (&copy)) {
+        }
+        errno = EAGAIN;
+        return -1;
+    }
+    pipe.flush ();
+    next_pipe (lb);
+
+    for (size_t i = 0; i != count_; ++i)
+        frames[i].init ();
+    return 0;
+}
+
+ptrdiff_t
+pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
+{
+    zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
+    if (!socket)
+        return -1;
+    if (count_ == 0)
+        return 0;
+    zmq::lb_t &lb = lb_of (*socket);
+    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0
+        || someone_left (*socket))
+        return -1;
+
+    //  A flush every so often, so that the I/O thread begins while we go on.
+    const size_t stride = zmq::message_pipe_granularity;
+
+    zmq::msg_t *const messages = as_msg (messages_);
+    size_t sent = 0;
+    size_t unflushed = 0;
+    bool asked = false;
+    while (sent != count_) {
+        if (!lb.has_out ()) {
+            //  Nothing may be left unflushed when commands are processed.
+            flush_all (lb);
+            unflushed = 0;
+            if (asked)
+                break;
+            asked = true;
+            if (process_commands (*socket, 0, false) != 0
+                || someone_left (*socket))
+                return sent ? static_cast<ptrdiff_t> (sent) : -1;
+            continue;
+        }
+        zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
+        hold (*socket, pipe);
+        const bool alone = lb_active_of (lb) == 1;
+        size_t run = 1;
+        if (alone)
+            run = std::min (std::min (room (pipe), count_ - sent), stride);
+        size_t written;
+        if (!conflate_of (pipe))
+            written = write_run (pipe, messages + sent, run);
+        else if (messages[sent].check ()) {
+            prepare (messages[sent], false);
+            written = pipe.write (&messages[sent]) ? 1 : 0;
+            if (written)
+                messages[sent].init ();
+        } else
+            written = 0;
+        if (written == 0)
+            break;
+        sent += written;
+        unflushed += written;
+        if (alone) {
+            pipe.flush ();
+            //  Others may hold messages from the time when they had room.
+            if (unflushed != written)
+                flush_all (lb);
+            unflushed = 0;
+        } else if (unflushed >= stride) {
+            flush_all (lb);
+            unflushed = 0;
+        }
+        next_pipe (lb);
+    }
+    if (unflushed > 0)
+        flush_all (lb);
+    if (sent > 0)
+        return static_cast<ptrdiff_t> (sent);
+    errno = messages[0].check () ? EAGAIN : EFAULT;
+    return -1;
+}
+
+ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
+{
+    zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
+    if (!socket)
+        return -1;
+    if (process_commands (*socket, 0, true) != 0)
+        return -1;
+
+    zmq::fq_t &fq = fq_of (*socket);
+    zmq::msg_t *const out = as_msg (out_);
+    size_t received = 0;
+    bool asked = false;
+    while (received != count_) {
+        zmq::msg_t &frame = out[received];
+        frame.init ();
+        if (fq.recv (&frame) == 0) {
+            rcvmore_of (*socket) = (frame.flags () & zmq::msg_t::more) != 0;
+            ++received;
+            continue;
+        }
+        frame.close ();
+        //  Looks into the mailbox, which costs a system call, only to find at least
+        //  something for the caller.
+        if (asked || received > 0)
+            break;
+        asked = true;
+        if (process_commands (*socket, 0, false) != 0)
+            return -1;
+    }
+    if (received > 0 || count_ == 0)
+        return static_cast<ptrdiff_t> (received);
+    errno = EAGAIN;
+    return -1;
+}
