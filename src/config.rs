@@ -1,3 +1,9 @@
+mod options;
+#[cfg(feature = "serde")]
+mod serde;
+mod url;
+mod value;
+
 use std::time::Duration;
 
 use crate::{
@@ -23,6 +29,29 @@ use crate::{
 /// ```
 ///
 /// The values are checked by `open`, which names the one that is wrong.
+///
+/// # From a URL, a file or the environment
+/// Every option has one name everywhere, which is that of its setter.
+/// [`from_url`](Self::from_url) reads a whole configuration from one line. With
+/// the feature `serde` it can also be a table in a file, and part of your own
+/// configuration:
+///
+/// ```toml
+/// connect = "ipc:///run/jobs.sock"   # or bind; never both
+/// also_connect = ["tcp://other.example:5555"]
+/// high_water_mark = 100
+/// linger = "3s"                      # a length of time has a unit
+/// reconnect = ["100ms", "3s"]
+/// max_message_size = "64MiB"         # or a number of bytes
+/// mode = "0660"                      # octal; 0o660 without quotes
+/// keepalive = true
+/// ```
+///
+/// Numbers and switches may also come as texts, as they do from the environment
+/// (`"100"`, `"true"`, `"100ms,3s"`); see `examples/config.rs`. Unknown keys,
+/// values without their unit or out of their range, and contradictions are
+/// errors that name the key and tell what is allowed. The format must be one
+/// that describes itself, as text formats do.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Config {
@@ -237,63 +266,8 @@ impl Config {
 
     /// The endpoints, parsed, once every value is known to be in range.
     pub(crate) fn checked(&self) -> Result<Vec<Endpoint>, OpenError> {
-        let out_of_range = |option: &str, range: &str| {
-            OpenError::new(
-                OpenErrorKind::InvalidOption,
-                option,
-                format!("the value is out of range: {range}"),
-            )
-        };
-        if self.capacity > CAPACITY_MAX {
-            return Err(out_of_range("capacity", "0 to 16777216 items"));
-        }
-        if self.outcomes > CAPACITY_MAX {
-            return Err(out_of_range("outcomes", "0 to 16777216 outcomes"));
-        }
-        if self.high_water_mark == 0 || i32::try_from(self.high_water_mark).is_err() {
-            return Err(out_of_range("high_water_mark", "1 to 2147483647 messages"));
-        }
-        if i64::try_from(self.max_message_size).is_err() {
-            return Err(out_of_range(
-                "max_message_size",
-                "0 to 9223372036854775807 bytes",
-            ));
-        }
-        if self.mode & !0o777 != 0 || self.mode & 0o600 != 0o600 {
-            return Err(out_of_range(
-                "mode",
-                "0o600 to 0o777, with read and write for the owner",
-            ));
-        }
-        let (first, longest) = self.reconnect;
-        for (option, value, max) in [
-            ("connect_timeout", self.connect_timeout, MILLIS_MAX),
-            ("handshake_timeout", self.handshake_timeout, MILLIS_MAX),
-            ("heartbeat", self.heartbeat, MILLIS_MAX),
-            ("reconnect", first, MILLIS_MAX),
-            ("reconnect", longest, MILLIS_MAX),
-        ] {
-            if value > max {
-                return Err(out_of_range(option, "at most 24 days"));
-            }
-            if !value.is_zero() && value < Duration::from_millis(1) {
-                return Err(out_of_range(
-                    option,
-                    "libzmq counts in milliseconds: 1 ms or more",
-                ));
-            }
-        }
-        if first.is_zero() || longest < first {
-            return Err(out_of_range(
-                "reconnect",
-                "first at least 1 ms, longest at least first",
-            ));
-        }
-        let endpoints = self
-            .endpoints
-            .iter()
-            .map(|(role, text)| Endpoint::parse(*role, text))
-            .collect::<Result<Vec<_>, _>>()?;
+        self.check_ranges()?;
+        let endpoints = self.parsed_endpoints()?;
         for endpoint in &endpoints {
             if endpoint.transport() == Transport::Inproc && self.context.is_none() {
                 return Err(OpenError::new(
@@ -305,11 +279,11 @@ impl Config {
         }
         Ok(endpoints)
     }
+
+    fn parsed_endpoints(&self) -> Result<Vec<Endpoint>, OpenError> {
+        self.endpoints
+            .iter()
+            .map(|(role, text)| Endpoint::parse(*role, text))
+            .collect()
+    }
 }
-
-/// More than any program needs, and little enough that the channel's memory
-/// (80 bytes an item, allocated when it is opened) can be had.
-const CAPACITY_MAX: usize = 1 << 24;
-
-/// libzmq counts in milliseconds that fit into a C int.
-const MILLIS_MAX: Duration = Duration::from_secs(24 * 24 * 3600);

@@ -7,7 +7,8 @@ use crate::{Item, Message, Unsent};
 /// Every start-up error comes back from `open`, `bind`, `connect`,
 /// [`from_receiver`](crate::Push::from_receiver) or
 /// [`into_sender`](crate::Pull::into_sender), never later and never through a
-/// channel, and its text names the endpoint, path or option it is about.
+/// channel, and its text names the endpoint, path or option it is about. What can
+/// be known before comes from [`Config::from_url`](crate::Config::from_url) already.
 #[derive(Debug)]
 pub struct OpenError {
     kind: OpenErrorKind,
@@ -24,7 +25,8 @@ pub enum OpenErrorKind {
     InvalidEndpoint,
     /// The transport, or the form of the address, does not exist here.
     Unsupported,
-    /// An option has a value outside its range, or contradicts another one.
+    /// An option does not exist, has a value that can't be read or is outside its
+    /// range, or contradicts another one.
     InvalidOption,
     /// Somebody else listens there.
     AddressInUse,

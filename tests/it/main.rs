@@ -14,6 +14,7 @@ mod api;
 mod back_pressure;
 mod bad_input;
 mod channels;
+mod config;
 mod delivery;
 mod drop_order;
 mod frames;
