@@ -1,6 +1,6 @@
 //! From a `Config` to a socket that is bound and connecting.
 
-use std::{sync::Once, time::Duration};
+use std::{ffi::c_int, sync::Once, time::Duration};
 
 use zmq_sys as sys;
 
@@ -18,13 +18,30 @@ use crate::{
 /// Everything that a worker takes along.
 ///
 /// Fields drop in this order: the socket files go while their listeners still
-/// hold the inodes, then the sockets, and last the context that they are on.
+/// hold the inodes, then the sockets, and then it is waited for until libzmq's
+/// threads have let go of them.
 pub(crate) struct Attached {
     #[cfg(unix)]
     files: Vec<SocketFile>,
     pub(crate) socket: Socket,
     pub(crate) listener: Listener,
     pub(crate) endpoints: Vec<Endpoint>,
+    gone: UntilGone,
+}
+
+/// Waits, when dropped, until closed sockets and their descriptors are gone.
+struct UntilGone {
+    context: Context,
+    sockets: Vec<c_int>,
+    patience: Duration,
+}
+
+impl Drop for UntilGone {
+    fn drop(&mut self) {
+        if !self.context.is_foreign() {
+            self.context.wait_until_gone(&self.sockets, self.patience);
+        }
+    }
 }
 
 impl Attached {
@@ -40,8 +57,23 @@ impl Attached {
             Some(context) => context.clone(),
             None => Context::new()?,
         };
+        if context.is_foreign() {
+            return Err(OpenError::new(
+                OpenErrorKind::ContextTerminated,
+                name,
+                "its context was made before this process was forked; make one here",
+            ));
+        }
         let socket = context.socket(kind).map_err(out_of)?;
         let (control, listener) = Control::pair(&context).map_err(out_of)?;
+        let mut sockets = listener.identities();
+        sockets.push(native::identity(&socket));
+        let inproc = |e: &Endpoint| e.transport() == Transport::Inproc;
+        let patience = if endpoints.iter().any(inproc) {
+            NEIGHBOUR_PATIENCE
+        } else {
+            PATIENCE
+        };
         configure(&socket, config)?;
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);
@@ -52,6 +84,11 @@ impl Attached {
             socket,
             listener,
             endpoints: Vec::with_capacity(endpoints.len()),
+            gone: UntilGone {
+                context,
+                sockets,
+                patience,
+            },
         };
         for endpoint in endpoints {
             // For all of them, it would have 127.0.0.1 listen at an IPv6 address.
@@ -83,11 +120,13 @@ impl Attached {
         if endpoint.transport() == Transport::Ipc && !endpoint.is_abstract() {
             use std::os::fd::{AsRawFd, IntoRawFd};
 
-            if endpoint.address() == "*" {
-                text = format!("ipc://{}", ipc::any_path());
-            }
-            let path = &text["ipc://".len()..];
-            let (fd, file) = ipc::listen(&text, path, config.mode)?;
+            let (fd, file) = if endpoint.address() == "*" {
+                let (path, listener) = ipc::listen_anywhere(config.mode)?;
+                text = format!("ipc://{path}");
+                listener
+            } else {
+                ipc::listen(&text, endpoint.address(), config.mode)?
+            };
             self.files.push(file);
             let set = |fd| self.socket.set_int(sys::ZMQ_USE_FD, fd);
             set(fd.as_raw_fd()).map_err(|f| fail(&text, f))?;
@@ -143,24 +182,14 @@ impl Attached {
         self.endpoints.iter().filter(calls).count()
     }
 
+    /// The I/O threads are known to be busy: closing need not find that out.
+    pub(crate) fn be_impatient(&mut self) {
+        self.gone.patience = self.gone.patience.min(NEIGHBOUR_PATIENCE);
+    }
+
     /// Closes everything, and returns when it is closed.
     pub(crate) fn close(mut self) {
         self.stop_listening();
-        let Self {
-            socket,
-            listener,
-            endpoints,
-            ..
-        } = self;
-        let inproc = |e: &Endpoint| e.transport() == Transport::Inproc;
-        let patience = if endpoints.iter().any(inproc) {
-            NEIGHBOUR_PATIENCE
-        } else {
-            PATIENCE
-        };
-        let bell = listener.identities();
-        drop(listener);
-        socket.close_and_wait(&bell, patience);
     }
 }
 
@@ -250,7 +279,7 @@ const NEIGHBOUR_PATIENCE: Duration = Duration::from_millis(10);
 /// cost one call for eight messages of 1 KiB; the kernel's socket buffers, some
 /// 200 KiB, are the most that can help. A connection only touches as much of
 /// its two buffers as it has traffic for.
-const BATCH: i32 = 256 << 10;
+pub(crate) const BATCH: i32 = 256 << 10;
 
 /// Connections that the kernel keeps waiting while the I/O thread is busy.
 const BACKLOG: i32 = 1024;

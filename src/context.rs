@@ -16,11 +16,16 @@ use std::{
     ffi::{c_int, c_void, CString},
     fmt, io,
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use zmq_sys as sys;
 
-use crate::error::{OpenError, OpenErrorKind};
+use crate::{
+    error::{OpenError, OpenErrorKind},
+    native,
+};
 
 /// libzmq's I/O threads and `inproc` names, to be shared by several queues.
 ///
@@ -101,7 +106,8 @@ impl Context {
     /// Ends every queue on this context at once: their channels disconnect and
     /// their handles report
     /// [`WorkerError::ContextTerminated`](crate::WorkerError::ContextTerminated).
-    /// Does not block. Messages that libzmq held are lost and counted as
+    /// Does not block; a queue that waits in its channel notices within a
+    /// second. Messages that libzmq held are lost and counted as
     /// [in doubt](crate::Unsent::in_doubt); prefer a
     /// [`Stopper`](crate::Stopper).
     pub fn shutdown(&self) {
@@ -121,6 +127,30 @@ impl Context {
         };
         socket.set_int(sys::ZMQ_LINGER, 0)?;
         Ok(socket)
+    }
+}
+
+impl Context {
+    /// Whether this is a forked child of the process that made the context.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.inner.owner != std::process::id()
+    }
+
+    /// Returns when libzmq has let go of closed sockets, so that no descriptor
+    /// outlives a queue.
+    pub(crate) fn wait_until_gone(&self, sockets: &[c_int], patience: Duration) {
+        let gone = |id: &c_int| native::wait_until_gone(self, *id, patience);
+        if !sockets.iter().all(gone) {
+            let context = self.clone();
+            // An I/O thread is busy with a name that does not resolve, and
+            // ending the context would wait for it, perhaps for a minute.
+            let spawned = thread::Builder::new()
+                .name("pushpull undertaker".to_owned())
+                .spawn(move || drop(context));
+            if let Err(e) = spawned {
+                log::warn!("waiting for a name to resolve: {e}");
+            }
+        }
     }
 }
 

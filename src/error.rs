@@ -47,7 +47,8 @@ pub enum OpenErrorKind {
     PermissionDenied,
     /// Descriptors, threads, memory or sockets of the context ran out.
     Resources,
-    /// The context was shut down.
+    /// The context was shut down, or is the one of a process that this one
+    /// was forked from.
     ContextTerminated,
     /// Anything else; see [`source`](std::error::Error::source).
     Other,
@@ -205,7 +206,7 @@ impl<T: Item> std::error::Error for DrainError<T> {}
 #[error("{cause}")]
 pub struct CloseError<T: Item = Message> {
     pub(crate) cause: WorkerError,
-    pub(crate) leftover: crate::Leftover<T>,
+    pub(crate) leftover: Box<crate::Leftover<T>>,
 }
 
 impl<T: Item> CloseError<T> {
@@ -216,7 +217,7 @@ impl<T: Item> CloseError<T> {
 
     /// The messages that were received and not taken by anybody, oldest first.
     pub fn into_leftover(self) -> crate::Leftover<T> {
-        self.leftover
+        *self.leftover
     }
 }
 
@@ -264,6 +265,7 @@ fn kind_of(errno: i32) -> OpenErrorKind {
         libc::EROFS => return ReadOnly,
         libc::EPERM => return PermissionDenied,
         libc::ENFILE => return Resources,
+        libc::EAFNOSUPPORT => return Unsupported,
         _ => {}
     }
     match errno {
@@ -274,7 +276,9 @@ fn kind_of(errno: i32) -> OpenErrorKind {
         e::ENOENT => NotFound,
         e::ENAMETOOLONG => PathTooLong,
         e::EINVAL => InvalidEndpoint,
-        e::EPROTONOSUPPORT | e::EPROTONOSUPPORT_ALT | e::ENOCOMPATPROTO => Unsupported,
+        e::EPROTONOSUPPORT | e::EPROTONOSUPPORT_ALT | e::EAFNOSUPPORT_ALT | e::ENOCOMPATPROTO => {
+            Unsupported
+        }
         e::EMFILE | e::ENOMEM | e::ENOBUFS | e::ENOBUFS_ALT | e::EMTHREAD => Resources,
         e::ETERM => ContextTerminated,
         _ => Other,

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{
     fs::{self, AtFlags, FileType, FlockOperation, Mode, OFlags, CWD},
-    io::Errno,
+    io::{fcntl_dupfd_cloexec, Errno},
     net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 
@@ -62,11 +62,12 @@ pub(crate) fn listen(
     clear_the_way(path, &address, endpoint)?;
 
     let listener = new_socket().map_err(fail)?;
+    let second = fcntl_dupfd_cloexec(&listener, 0).map_err(fail)?;
     // Linux makes the file with the mode that the socket has at bind, less the
     // umask, so it is never open to more than `mode`, not for a moment.
     fs::fchmod(&listener, mode).map_err(fail)?;
     net::bind(&listener, &address).map_err(fail)?;
-    let file = SocketFile::of(path, &listener).map_err(|e| OpenError::from_io(endpoint, e))?;
+    let file = SocketFile::of(path, second).map_err(|e| OpenError::from_io(endpoint, e))?;
     // Other systems ignore the above, and the umask may have taken bits away.
     // Nobody can connect before `listen`.
     fs::chmodat(CWD, path, mode, AtFlags::empty()).map_err(fail)?;
@@ -79,7 +80,8 @@ pub(crate) fn listen(
 pub(crate) fn check_connect(endpoint: &str, path: &str) -> Result<(), OpenError> {
     let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
     let path = Path::new(path);
-    match kind_at(path) {
+    // Through links, as connect(2) goes.
+    match kind(fs::stat(path)) {
         Ok(Some(FileType::Socket)) => {
             fs::accessat(CWD, path, fs::Access::WRITE_OK, AtFlags::EACCESS).map_err(fail)
         }
@@ -97,22 +99,31 @@ pub(crate) fn check_connect(endpoint: &str, path: &str) -> Result<(), OpenError>
     }
 }
 
-/// A path for `ipc://*`: the system's folder for temporary files, and a name
-/// that nobody has.
-pub(crate) fn any_path() -> String {
+/// Listens for `ipc://*`: in the system's folder for temporary files, under a
+/// name that nobody has.
+pub(crate) fn listen_anywhere(mode: u32) -> Result<(String, (OwnedFd, SocketFile)), OpenError> {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = format!("pushpull-{}-{number}.sock", std::process::id());
-    std::env::temp_dir()
-        .join(name)
-        .to_string_lossy()
-        .into_owned()
+    let mut names = NAMES;
+    loop {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pushpull-{}-{number}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let path = path.to_string_lossy().into_owned();
+        match listen(&format!("ipc://{path}"), &path, mode) {
+            // Containers may share the folder and not their process numbers.
+            Err(e) if e.kind() == OpenErrorKind::AddressInUse && names > 0 => names -= 1,
+            other => return Ok((path, other?)),
+        }
+    }
 }
+
+/// The names to try for `ipc://*` before something else must be wrong.
+const NAMES: u32 = 1000;
 
 fn clear_the_way(path: &Path, address: &SocketAddrUnix, endpoint: &str) -> Result<(), OpenError> {
     let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
-    match kind_at(path).map_err(fail)? {
+    match kind(fs::lstat(path)).map_err(fail)? {
         None => return Ok(()),
         Some(FileType::Socket) => {}
         Some(_) => return Err(not_a_socket(endpoint)),
@@ -142,8 +153,8 @@ fn not_a_socket(endpoint: &str) -> OpenError {
     )
 }
 
-fn kind_at(path: &Path) -> Result<Option<FileType>, Errno> {
-    match fs::lstat(path) {
+fn kind(found: Result<fs::Stat, Errno>) -> Result<Option<FileType>, Errno> {
+    match found {
         Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
         Err(Errno::NOENT) => Ok(None),
         Err(e) => Err(e),
@@ -197,9 +208,9 @@ fn lock(folder: &Path, endpoint: &str, patience: Duration) -> Result<OwnedFd, Op
             }
             Err(Errno::WOULDBLOCK) => {
                 return Err(OpenError::new(
-                    OpenErrorKind::AddressInUse,
+                    OpenErrorKind::Other,
                     endpoint,
-                    "another program keeps the folder locked",
+                    "another program keeps the folder locked (flock)",
                 ))
             }
             Err(e) => return Err(fail(e)),
@@ -208,12 +219,12 @@ fn lock(folder: &Path, endpoint: &str, patience: Duration) -> Result<OwnedFd, Op
 }
 
 impl SocketFile {
-    fn of(path: &Path, listener: &OwnedFd) -> io::Result<Self> {
+    fn of(path: &Path, listener: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             path: std::path::absolute(path)?,
             identity: Self::identity_at(path)?,
             owner: std::process::id(),
-            _listener: rustix::io::fcntl_dupfd_cloexec(listener, 0)?,
+            _listener: listener,
         })
     }
 

@@ -11,12 +11,12 @@ mod stock;
 
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
-    flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
+    care, flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
     wait_until_gone, waiting,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
-    flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
+    care, flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
     wait_until_gone, waiting,
 };
 
@@ -46,14 +46,19 @@ pub(crate) struct Recalled {
     pub messages: Vec<Message>,
     /// Messages of which a connection had sent a part, or may have.
     pub torn: u64,
-    /// Bytes that connections had encoded and not yet given to the kernel.
+    /// Bytes that connections had encoded and not yet given to the kernel, or
+    /// may have.
     pub unwritten: u64,
+    /// Whether every connection could be asked.
+    pub awake: bool,
 }
 
 /// What waited in libzmq for peers that have left.
 #[derive(Debug, Default)]
 pub(crate) struct Rescued {
-    pub peers: usize,
+    pub peers: u64,
+    /// Peers that could not be asked for theirs just now.
+    pub held: u64,
     pub messages: Vec<Message>,
     /// Whether other peers may have newer messages already.
     pub shared: bool,

@@ -210,10 +210,14 @@ impl<T: Item> Pull<T> {
         let leftover = Leftover {
             channel: (!self.control.is_foreign()).then(|| self.receiver.clone()),
             items: ended.leftover.into_iter(),
+            stats: self.stats(),
         };
         match ended.cause {
             None => Ok(leftover),
-            Some(cause) => Err(CloseError { cause, leftover }),
+            Some(cause) => Err(CloseError {
+                cause,
+                leftover: Box::new(leftover),
+            }),
         }
     }
 
@@ -312,9 +316,7 @@ impl<T: Item> Carrier<T> {
             let room = self.room();
             if room == 0 {
                 // Full for a second, or an order came: peers may have left.
-                self.attached
-                    .socket
-                    .events()
+                native::care(&self.attached.socket)
                     .map_err(|f| Failed("look after its socket", f))?;
                 continue;
             }

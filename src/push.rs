@@ -269,7 +269,7 @@ impl<T: Item> Push<T> {
             ref how => Err(DrainError {
                 name: self.name.to_string(),
                 failure: how.clone().err().unwrap_or(DrainFailure::Stopped),
-                unsent: Box::new(ended.into_unsent(outcomes)),
+                unsent: Box::new(ended.into_unsent(outcomes, self.stats())),
             }),
         }
     }
@@ -280,7 +280,7 @@ impl<T: Item> Push<T> {
         self.control.stop();
         let ended = self.join();
         let outcomes = self.take_outcomes();
-        ended.into_unsent(outcomes)
+        ended.into_unsent(outcomes, self.stats())
     }
 
     fn take_outcomes(&mut self) -> Option<Receiver<Outcome<T>>> {

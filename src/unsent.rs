@@ -47,9 +47,21 @@ pub struct Unsent<T: Item = Message> {
     pub(crate) theirs: Option<Receiver<T>>,
     pub(crate) cause: Option<WorkerError>,
     pub(crate) outcomes: Option<Receiver<Outcome<T>>>,
+    pub(crate) stats: Stats,
 }
 
 impl<T: Item> Unsent<T> {
+    /// The last state of the queue's counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// For a queue made [from a receiver](crate::Push::from_receiver): that
+    /// receiver, with whatever senders have put in since the queue ended.
+    pub fn rest(&self) -> Option<&Receiver<T>> {
+        self.theirs.as_ref()
+    }
+
     /// How many further messages may or may not arrive: a connection had begun
     /// to send them, and whether the kernel got all of it is not known. Never
     /// too low. With this crate's own build of libzmq it is 0 unless a
@@ -73,7 +85,7 @@ impl<T: Item> Unsent<T> {
 impl<T: Item> Unsent<T> {
     /// How many items are left.
     pub fn len(&self) -> usize {
-        self.items.len() + self.theirs.as_ref().map_or(0, Receiver::len)
+        self.items.len()
     }
 
     /// Whether none is left.
@@ -86,14 +98,15 @@ impl<T: Item> Iterator for Unsent<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        let first = self.items.next();
-        first.or_else(|| self.theirs.as_ref()?.try_recv().ok())
+        self.items.next()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.items.len(), None)
+        self.items.size_hint()
     }
 }
+
+impl<T: Item> ExactSizeIterator for Unsent<T> {}
 
 impl<T: Item> fmt::Debug for Unsent<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,9 +124,15 @@ impl<T: Item> fmt::Debug for Unsent<T> {
 pub struct Leftover<T: Item = Message> {
     pub(crate) channel: Option<Receiver<T>>,
     pub(crate) items: vec::IntoIter<T>,
+    pub(crate) stats: Stats,
 }
 
 impl<T: Item> Leftover<T> {
+    /// The last state of the queue's counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
     /// How many items are left.
     pub fn len(&self) -> usize {
         self.channel.as_ref().map_or(0, Receiver::len) + self.items.len()

@@ -1,12 +1,10 @@
 use std::{
     ffi::{c_int, c_void},
-    fmt, mem, ptr,
+    fmt,
     time::{Duration, Instant},
 };
 
 use zmq_sys as sys;
-
-use crate::native;
 
 use super::{c_string, check, last_error, libc_errno, retry, Context, Failure, RawFrame};
 
@@ -57,10 +55,11 @@ impl Socket {
     }
 
     /// Handles what peers did since the last call, and tells what is possible.
+    #[cfg(not(pushpull_native))]
     pub(crate) fn events(&self) -> Result<Events, Failure> {
         let mut value: c_int = 0;
-        let mut size = mem::size_of::<c_int>();
-        let at = ptr::from_mut(&mut value).cast();
+        let mut size = std::mem::size_of::<c_int>();
+        let at = std::ptr::from_mut(&mut value).cast();
         // SAFETY: ZMQ_EVENTS writes one int, for which there is room.
         retry(|| unsafe {
             sys::zmq_getsockopt(self.raw, sys::ZMQ_EVENTS as c_int, at, &mut size)
@@ -173,33 +172,9 @@ impl Socket {
     }
 }
 
-impl Socket {
-    /// Closes the socket and returns when libzmq has let go of it, and of the
-    /// closed ones in `also`, so that no descriptor outlives the queue.
-    pub(crate) fn close_and_wait(self, also: &[c_int], patience: Duration) {
-        let context = self.context.clone();
-        let identity = native::identity(&self);
-        drop(self);
-        let all = also.iter().chain([&identity]);
-        if !all
-            .copied()
-            .all(|id| native::wait_until_gone(&context, id, patience))
-        {
-            // An I/O thread is busy with a name that does not resolve, and
-            // ending the context would wait for it, perhaps for a minute.
-            let spawned = std::thread::Builder::new()
-                .name("pushpull undertaker".to_owned())
-                .spawn(move || drop(context));
-            if let Err(e) = spawned {
-                log::warn!("waiting for a name to resolve: {e}");
-            }
-        }
-    }
-}
-
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.context.inner.owner == std::process::id() {
+        if !self.context.is_foreign() {
             // SAFETY: the socket is open and nothing uses it after this.
             unsafe { sys::zmq_close(self.raw) };
         }

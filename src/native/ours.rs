@@ -8,6 +8,7 @@ use zmq_sys::{native as sys, zmq_msg_t};
 
 use super::{Flow, Recalled, Rescued};
 use crate::{
+    attach::BATCH,
     context::{last_error, Context, Failure, RawFrame, Socket},
     message::Message,
 };
@@ -50,18 +51,19 @@ fn whole_messages(frames: Vec<RawFrame>) -> Vec<Message> {
 /// Takes back what waited for peers that have left.
 pub(crate) fn rescue(socket: &Socket) -> Rescued {
     let mut frames: Vec<RawFrame> = Vec::new();
-    let (mut lost, mut shared) = (0, 0);
+    let mut counts = sys::pushpull_rescued::default();
     // SAFETY: the socket is open and this thread's own; `take` gets the vector
     // and returns before the call does.
-    let peers = unsafe {
+    unsafe {
         let hint = ptr::from_mut(&mut frames).cast();
-        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut lost, &mut shared)
-    };
+        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut counts);
+    }
     Rescued {
-        peers: usize::try_from(peers).unwrap_or(0),
+        peers: counts.pipes,
+        held: counts.held,
         messages: whole_messages(frames),
-        shared: shared != 0,
-        lost,
+        shared: counts.shared != 0,
+        lost: counts.lost,
     }
 }
 
@@ -71,18 +73,30 @@ pub(crate) fn recall(socket: &Socket) -> Recalled {
     let mut counts = sys::pushpull_recalled::default();
     // SAFETY: the socket is open and this thread's own; `take` gets the vector
     // and returns before the call does.
-    unsafe {
+    let done = unsafe {
         let hint = ptr::from_mut(&mut frames).cast();
-        sys::pushpull_recall(socket.raw(), Some(take), hint, &mut counts);
+        sys::pushpull_recall(socket.raw(), Some(take), hint, &mut counts)
+    };
+    if done == -1 {
+        // The context ended, and nobody can be asked any more.
+        counts.unread = depth(socket).0;
+        counts.unasked = pipes(socket) as u64;
     }
-    let messages = whole_messages(frames);
-    // What is still there could not be asked for, or is for a peer inside the
-    // process, who may read it or not.
-    let unknown = depth(socket).0;
     Recalled {
-        messages,
-        torn: counts.torn + counts.encoding + unknown,
-        unwritten: counts.unwritten,
+        messages: whole_messages(frames),
+        torn: counts.torn + counts.encoding + counts.unread,
+        // A connection that could not be asked has one write's worth at most.
+        unwritten: counts.unwritten + counts.unasked * BATCH as u64,
+        awake: counts.unasked == 0,
+    }
+}
+
+/// Lets go of the connections of peers that left.
+pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
+    // SAFETY: the socket is open and this thread's own.
+    match unsafe { sys::pushpull_care(socket.raw()) } {
+        -1 => Err(last_error()),
+        _ => Ok(()),
     }
 }
 
@@ -169,6 +183,10 @@ fn none_if_again(count: isize) -> Result<usize, Failure> {
     }
 }
 
+/// When to ask whether the I/O threads listen at all: one that resolves a name
+/// does not, perhaps for a minute, and is not worth the wait.
+const UNUSUAL: Duration = Duration::from_millis(10);
+
 /// What [`wait_until_gone`] needs to know; to be asked before the close.
 pub(crate) fn identity(socket: &Socket) -> c_int {
     // SAFETY: the socket is open and this thread's own.
@@ -178,11 +196,20 @@ pub(crate) fn identity(socket: &Socket) -> c_int {
 /// Waits until a closed socket, its connections and their descriptors are gone,
 /// and tells whether they are.
 pub(crate) fn wait_until_gone(context: &Context, identity: c_int, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
+    let since = Instant::now();
+    let mut doubted = false;
     // SAFETY: the context lives as long as the handle that we were given.
     while unsafe { sys::pushpull_gone(context.raw(), identity) } == 0 {
-        if Instant::now() >= until {
+        let waited = since.elapsed();
+        if waited >= patience {
             return false;
+        }
+        if waited >= UNUSUAL && !doubted {
+            doubted = true;
+            // SAFETY: as above.
+            if unsafe { sys::pushpull_awake(context.raw()) } == 0 {
+                return false;
+            }
         }
         thread::sleep(Duration::from_micros(50));
     }

@@ -31,6 +31,10 @@ pub(crate) fn rescue(_: &Socket) -> Rescued {
     Rescued::default()
 }
 
+pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
+    socket.events().map(drop)
+}
+
 /// Nothing comes back, and everything ever sent may still have been inside.
 pub(crate) fn recall(_: &Socket) -> Recalled {
     Recalled {

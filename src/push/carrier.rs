@@ -20,7 +20,7 @@ use crate::{
     intake::Intake,
     message::{Item, Message},
     native::{self, Flow},
-    stats::Counters,
+    stats::{Counters, Stats},
     unsent::Unsent,
     worker::{guarded, Failed},
 };
@@ -34,7 +34,11 @@ pub(super) struct Ended<T> {
 }
 
 impl<T: Item> Ended<T> {
-    pub(super) fn into_unsent(self, outcomes: Option<Receiver<Outcome<T>>>) -> Unsent<T> {
+    pub(super) fn into_unsent(
+        self,
+        outcomes: Option<Receiver<Outcome<T>>>,
+        stats: Stats,
+    ) -> Unsent<T> {
         let cause = match self.how {
             Err(DrainFailure::Worker(cause)) => Some(cause),
             _ => None,
@@ -45,6 +49,7 @@ impl<T: Item> Ended<T> {
             theirs: self.theirs,
             cause,
             outcomes,
+            stats,
         }
     }
 }
@@ -82,9 +87,14 @@ pub(super) struct Carrier<T: Item> {
     in_doubt: u64,
 }
 
-/// How often a draining worker asks whether everything is in the kernel. The
-/// answer costs microseconds.
-const FLUSH_CHECK: Duration = Duration::from_millis(1);
+/// How often a draining worker asks whether everything is in the kernel: at
+/// first every millisecond, which the answer is worth, and when it has waited
+/// for long, in proportion to that.
+const FLUSH_CHECK: (Duration, Duration) = (Duration::from_millis(1), CARE);
+
+/// When to ask again for the messages of a peer that left, whose I/O thread is
+/// busy with something else.
+const BUSY: Duration = Duration::from_millis(10);
 
 /// Why a loop ended.
 enum End {
@@ -165,9 +175,7 @@ impl<T: Item> Carrier<T> {
                     }
                     Next::Ordered => continue,
                     Next::Idle => {
-                        self.attached
-                            .socket
-                            .events()
+                        native::care(&self.attached.socket)
                             .map_err(|f| Failed("look after its socket", f))?;
                         self.rescue();
                         continue;
@@ -217,12 +225,16 @@ impl<T: Item> Carrier<T> {
     /// connection closes (libzmq issue 4660). `None` if there is more to send
     /// again, since a peer left.
     fn flush(&mut self, until: &mut Option<Instant>) -> Result<Option<End>, Failed> {
+        let since = Instant::now();
         loop {
-            self.rescue();
+            let held = self.rescue();
             if !self.again.is_empty() {
                 return Ok(None);
             }
-            let flow = native::flow(&self.attached.socket, *until);
+            let flow = match held {
+                0 => native::flow(&self.attached.socket, *until),
+                _ => Flow::InLibzmq,
+            };
             if flow == Flow::Through {
                 return Ok(Some(End::Done));
             }
@@ -231,7 +243,8 @@ impl<T: Item> Carrier<T> {
             if until.is_some_and(|u| now >= u) {
                 return Ok(Some(if safe { End::Done } else { End::Late }));
             }
-            let soon = now + FLUSH_CHECK;
+            let (often, seldom) = FLUSH_CHECK;
+            let soon = now + (now - since).div_f32(10.0).clamp(often, seldom);
             let soon = until.map_or(soon, |u| u.min(soon));
             if self.poll(Events::NONE, Some(soon))? == Woken::Ordered {
                 if self.attached.listener.order() == Order::Stop {
@@ -249,11 +262,12 @@ impl<T: Item> Carrier<T> {
 
     /// Takes back what waited in libzmq for peers that have left. It is sent
     /// again where that keeps the order; where another peer may have newer
-    /// messages already, it is kept aside for the end.
-    fn rescue(&mut self) {
+    /// messages already, it is kept aside for the end. Tells how many peers
+    /// could not be asked for theirs.
+    fn rescue(&mut self) -> u64 {
         let rescued = native::rescue(&self.attached.socket);
         if rescued.peers == 0 {
-            return;
+            return rescued.held;
         }
         let count = rescued.messages.len();
         self.counters.sent.sub(count);
@@ -279,6 +293,7 @@ impl<T: Item> Carrier<T> {
                 "go to the next"
             }
         );
+        rescued.held
     }
 
     fn poll(&self, wanted: Events, until: Option<Instant>) -> Result<Woken, Failed> {
@@ -323,27 +338,30 @@ impl<T: Item> Carrier<T> {
         #[cfg(test)]
         crate::worker::fault::point(&self.name);
         loop {
-            match self.send_now()? {
+            let (wanted, patience) = match self.send_now()? {
                 Stop::Done => {
                     self.tell_sent();
                     return Ok(Woken::Ready);
                 }
-                Stop::Left => {
-                    self.rescue();
-                    continue;
+                Stop::Left => match self.rescue() {
+                    0 => continue,
+                    _ => (Events::NONE, BUSY),
+                },
+                Stop::Full => {
+                    self.counters.stalls.add(1);
+                    (Events::OUT, CARE)
                 }
-                Stop::Full => self.counters.stalls.add(1),
-            }
+            };
             let now = Instant::now();
             let expiry = self
                 .since
                 .zip(self.send_deadline)
                 .and_then(|(s, d)| s.checked_add(d));
-            let wake = [until, expiry, Some(now + CARE)]
+            let wake = [until, expiry, Some(now + patience)]
                 .into_iter()
                 .flatten()
                 .min();
-            if self.poll(Events::OUT, wake)? == Woken::Ordered {
+            if self.poll(wanted, wake)? == Woken::Ordered {
                 return Ok(Woken::Ordered);
             }
             let passed = |time: Option<Instant>| time.is_some_and(|t| Instant::now() >= t);
@@ -379,7 +397,12 @@ impl<T: Item> Carrier<T> {
     fn expire(&mut self) {
         self.untold = false;
         self.since = None;
-        for item in T::pack(self.hand.take_all()) {
+        let expired = T::pack(self.hand.take_all());
+        if expired.is_empty() {
+            // An empty batch.
+            self.report(Ok(()));
+        }
+        for item in expired {
             self.report(Err(OutcomeError::Deadline(item)));
         }
     }
@@ -427,11 +450,10 @@ impl<T: Item> Carrier<T> {
 
     fn end(mut self, how: Result<(), DrainFailure>) -> Ended<T> {
         self.close_channel();
-        self.rescue();
+        let held = self.rescue();
+        let all_gone = self.aside.is_empty() && self.again.is_empty();
         let how = match how {
-            Ok(()) if !self.aside.is_empty() || !self.again.is_empty() || self.in_doubt > 0 => {
-                Err(DrainFailure::PeerLeft)
-            }
+            Ok(()) if held > 0 || !all_gone || self.in_doubt > 0 => Err(DrainFailure::PeerLeft),
             other => other,
         };
         let mut unsent = T::pack(std::mem::take(&mut self.aside));
@@ -441,6 +463,9 @@ impl<T: Item> Carrier<T> {
             let written = recalled.in_doubt(self.smallest, self.counters.sent.get());
             self.counters.in_doubt.add(written as usize);
             in_doubt = written + self.in_doubt;
+            if !recalled.awake {
+                self.attached.be_impatient();
+            }
             self.counters.sent.sub(recalled.messages.len());
             unsent.extend(T::pack(recalled.messages));
             unsent.extend(T::pack(self.again.take_all()));

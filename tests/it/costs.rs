@@ -119,6 +119,12 @@ fn a_failed_open_leaves_nothing_behind() {
         live_and_end(&wire, 0, None);
         let taken = wire.pull();
         let before = Holdings::now();
+        // A thread of a context lives as long as the context.
+        let shared = Context::new().unwrap();
+        let _ = Push::open(Config::bind(&wire.address()).context(&shared))
+            .unwrap()
+            .abort();
+        let before_shared = Holdings::now();
         for config in [
             Config::bind(&at(&taken)),
             Config::bind("nonsense"),
@@ -130,8 +136,16 @@ fn a_failed_open_leaves_nothing_behind() {
                 assert!(Push::open(config.clone()).is_err());
                 assert!(Pull::open(config.clone()).is_err());
             }
-            before.are_unchanged(&format!("{config:?}"));
+            before_shared.are_unchanged(&format!("{config:?}"));
+            let config = config.context(&shared);
+            for _ in 0..20 {
+                assert!(Push::open(config.clone()).is_err());
+                before_shared.are_unchanged(&format!("{config:?}"));
+                assert!(Pull::open(config.clone()).is_err());
+            }
         }
+        drop(shared);
+        before.are_unchanged("all is gone");
     });
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use pushpull::{Config, Push};
+use pushpull::{Config, Context, OpenErrorKind, Push};
 
 use crate::harness::{at, in_own_process, number, numbered, timed, Wire, LONG};
 
@@ -33,6 +33,23 @@ fn forked(child: impl FnOnce()) -> bool {
 fn works(push: &Push, pull: &pushpull::Pull, n: u64) {
     push.send(numbered(n, 100)).unwrap();
     assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+}
+
+#[test]
+fn a_forked_child_opens_nothing_on_the_context_of_its_parent() {
+    in_own_process(30, || {
+        let wire = Wire::new("tcp");
+        let context = Context::new().unwrap();
+        let config = Config::bind(&wire.address()).context(&context);
+        let push = Push::open(config.clone()).unwrap();
+        let ended = forked(|| {
+            let refused = Push::open(config.clone()).unwrap_err();
+            assert_eq!(refused.kind(), OpenErrorKind::ContextTerminated);
+            let _ = Push::open(Config::bind(&wire.address())).unwrap().abort();
+        });
+        assert!(ended, "the child hangs or panics");
+        let _ = push.abort();
+    });
 }
 
 #[test]

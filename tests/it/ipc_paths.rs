@@ -51,9 +51,12 @@ fn every_path_that_can_not_be_is_refused() {
         refused_both_ways(&file.join("a.sock"), NotADirectory);
         assert_eq!(fs::read(&file).unwrap(), b"precious");
         refused_both_ways(dir, NotASocket);
+        let link = dir.join("link");
+        symlink("file", &link).unwrap();
+        refused_both_ways(&link, NotASocket);
         let loose = dir.join("loose");
         symlink("nowhere", &loose).unwrap();
-        refused_both_ways(&loose, NotASocket);
+        refused(Config::bind(&endpoint(&loose)), NotASocket);
         let fifo = dir.join("fifo");
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -64,7 +67,7 @@ fn every_path_that_can_not_be_is_refused() {
         )
         .unwrap();
         refused_both_ways(&fifo, NotASocket);
-        assert_eq!(fs::read_dir(dir).unwrap().count(), 3, "all were left alone");
+        assert_eq!(fs::read_dir(dir).unwrap().count(), 4, "all were left alone");
     });
 }
 
@@ -95,6 +98,21 @@ fn a_path_may_have_spaces_and_any_letters() {
             assert_eq!(pull.recv_timeout(LONG).unwrap(), name.into());
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn a_link_to_a_socket_is_followed_by_who_calls_and_left_alone_by_who_listens() {
+    within(30, || {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        let pull = Pull::bind(&endpoint(&dir.path().join("real.sock"))).unwrap();
+        symlink("real.sock", &link).unwrap();
+        let push = Push::connect(&endpoint(&link)).unwrap();
+        push.send("through the link").unwrap();
+        assert_eq!(pull.recv_timeout(LONG).unwrap(), "through the link".into());
+        refused(Config::bind(&endpoint(&link)), OpenErrorKind::NotASocket);
+        drop(push);
     });
 }
 

@@ -35,6 +35,7 @@
 
 namespace
 {
+typedef zmq::array_t<zmq::pipe_t, 1> in_pipes_t;
 typedef zmq::array_t<zmq::pipe_t, 2> out_pipes_t;
 typedef zmq::array_t<zmq::pipe_t, 3> all_pipes_t;
 typedef zmq::array_t<zmq::socket_base_t> sockets_t;
@@ -53,6 +54,10 @@ GRANT (out_pipes_t::size_type, lb_current_of, zmq::lb_t, _current);
 GRANT (bool, lb_more_of, zmq::lb_t, _more);
 GRANT (bool, lb_dropping_of, zmq::lb_t, _dropping);
 GRANT (zmq::fq_t, fq_of, zmq::pull_t, _fq);
+GRANT (in_pipes_t, fq_pipes_of, zmq::fq_t, _pipes);
+GRANT (in_pipes_t::size_type, fq_active_of, zmq::fq_t, _active);
+GRANT (in_pipes_t::size_type, fq_current_of, zmq::fq_t, _current);
+GRANT (bool, fq_more_of, zmq::fq_t, _more);
 
 GRANT (upipe_t *, in_pipe_of, zmq::pipe_t, _in_pipe);
 GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
@@ -99,6 +104,12 @@ template struct left_grant<decltype (&zmq::pipe_t::_state),
                            &zmq::pipe_t::_state,
                            decltype (zmq::pipe_t::waiting_for_delimiter),
                            zmq::pipe_t::waiting_for_delimiter>;
+
+//  Whether the far end is there and has not been told to go.
+inline bool is_there (zmq::pipe_t &pipe_)
+{
+    return is_active (pipe_) || is_left (pipe_);
+}
 
 int process_commands (zmq::socket_base_t &, int, bool);
 template <typename M, M At> struct process_commands_grant
@@ -192,6 +203,13 @@ inline uint64_t load (const uint64_t &counter_)
 inline uint64_t difference (uint64_t more_, uint64_t less_)
 {
     return more_ > less_ ? more_ - less_ : 0;
+}
+
+//  The messages in a pipe whose other end is there, as far as this thread can tell.
+inline uint64_t unread (zmq::pipe_t &near_)
+{
+    return difference (msgs_written_of (near_),
+                       load (msgs_read_of (*peer_of (near_))));
 }
 
 inline zmq::msg_t *as_msg (zmq_msg_t *message_)

@@ -60,15 +60,22 @@ int pushpull_recall (void *socket_,
         errno = EINVAL;
         return -1;
     }
-    pushpull_recalled recalled = {0, 0, 0, 0, 0};
+    pushpull_recalled recalled = {0, 0, 0, 0, 0, 0};
+    all_pipes_t &pipes = pipes_of (*socket);
+    for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        if (is_active (*pipes[i])
+            && !on_io_thread (*socket->get_ctx (), *peer_of (*pipes[i])))
+            recalled.unread += unread (*pipes[i]);
     try {
         mission_t mission;
-        mission.plan (*socket, true);
+        mission.plan (*socket, true, is_there);
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
             std::vector<visit_t> &visits = mission.visits (i);
             if (!mission.is_back (i)) {
                 recalled.unasked += visits.size ();
+                for (size_t j = 0; j != visits.size (); ++j)
+                    recalled.unread += unread (*visits[j].near);
                 continue;
             }
             for (size_t j = 0; j != visits.size (); ++j) {
@@ -80,8 +87,10 @@ int pushpull_recall (void *socket_,
                     visit.out_pipe->flush ();
                     msgs_written_of (*visit.near) -= visit.empty (visit.out_pipe);
                 }
-                if (visit.exhausted)
+                if (visit.exhausted) {
                     ++recalled.unasked;
+                    recalled.unread += unread (*visit.near);
+                }
                 for (size_t k = 0; k != visit.taken.size (); ++k) {
                     zmq::msg_t &frame = visit.taken[k];
                     if (!(frame.flags () & zmq::msg_t::more))
@@ -116,18 +125,17 @@ int pushpull_recall (void *socket_,
 
 //  The far end of a held pipe has asked for its end and waits for our word: it is alive,
 //  reads nothing any more, and its reading end still has all that no engine had pulled.
+//  Until its I/O thread has answered, the pipe stays held.
 int pushpull_rescue (void *socket_,
                      void (*take_) (void *hint_, zmq_msg_t *frame_),
                      void *hint_,
-                     uint64_t *lost_,
-                     int *shared_)
+                     struct pushpull_rescued *out_)
 {
     zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
     if (!socket)
         return -1;
-    int left = 0;
-    uint64_t lost = 0;
-    int used = 0;
+    pushpull_rescued rescued = {0, 0, 0, 0};
+    uint64_t used = 0;
     all_pipes_t &pipes = pipes_of (*socket);
     for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
         used += msgs_written_of (*pipes[i]) > 0 ? 1 : 0;
@@ -137,11 +145,12 @@ int pushpull_rescue (void *socket_,
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
             std::vector<visit_t> &visits = mission.visits (i);
+            if (!mission.is_back (i)) {
+                rescued.held += visits.size ();
+                continue;
+            }
             for (size_t j = 0; j != visits.size (); ++j) {
                 visit_t &visit = visits[j];
-                if (!mission.is_back (i) || visit.exhausted)
-                    lost += difference (visit.written,
-                                        load (msgs_read_of (*visit.far)));
                 for (size_t k = 0; k != visit.taken.size (); ++k) {
                     take_ (hint_,
                            reinterpret_cast<zmq_msg_t *> (&visit.taken[k]));
@@ -151,9 +160,11 @@ int pushpull_rescue (void *socket_,
                 for (size_t k = 0; k != visit.rest.size (); ++k)
                     visit.rest[k].close ();
                 if (visit.torn)
-                    ++lost;
+                    ++rescued.lost;
+                if (visit.exhausted)
+                    rescued.lost += unread (*visit.near);
                 visit.near->terminate (false);
-                ++left;
+                ++rescued.pipes;
             }
         }
     }
@@ -161,11 +172,40 @@ int pushpull_rescue (void *socket_,
         errno = ENOMEM;
         return -1;
     }
-    if (lost_)
-        *lost_ = lost;
-    if (shared_)
-        *shared_ = used > 1;
-    return left;
+    rescued.shared = used > 1;
+    if (out_)
+        *out_ = rescued;
+    return 0;
+}
+
+//  libzmq reads the end of a stream, and lets the pipe go, when somebody receives from
+//  it. A socket that nobody receives from keeps the pipe of every peer that came, said
+//  nothing and left. This looks into each pipe as libzmq's fair queue does.
+int pushpull_care (void *socket_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    if (!socket)
+        return -1;
+    if (process_commands (*socket, 0, false) != 0)
+        return -1;
+    if (options_of (*socket).type != ZMQ_PULL)
+        return 0;
+    zmq::fq_t &fq = fq_of (*static_cast<zmq::pull_t *> (socket));
+    if (fq_more_of (fq))
+        return 0;
+    in_pipes_t &pipes = fq_pipes_of (fq);
+    in_pipes_t::size_type &active = fq_active_of (fq);
+    for (in_pipes_t::size_type i = 0; i != active;) {
+        if (pipes[i]->check_read ()) {
+            ++i;
+            continue;
+        }
+        --active;
+        pipes.swap (i, active);
+        if (fq_current_of (fq) == active)
+            fq_current_of (fq) = 0;
+    }
+    return 0;
 }
 
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_)
@@ -180,9 +220,9 @@ int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_)
         zmq::pipe_t &near = *pipes[i];
         if (!is_active (near))
             continue;
-        zmq::pipe_t &far = *peer_of (near);
-        outbound += difference (msgs_written_of (near), load (msgs_read_of (far)));
-        inbound += difference (load (msgs_written_of (far)), msgs_read_of (near));
+        outbound += unread (near);
+        inbound += difference (load (msgs_written_of (*peer_of (near))),
+                               msgs_read_of (near));
     }
     if (outbound_)
         *outbound_ = outbound;
@@ -209,13 +249,49 @@ int pushpull_batch (void *socket_, int in_, int out_)
 int pushpull_pipes (void *socket_)
 {
     zmq::socket_base_t *const socket = as_socket (socket_);
-    return socket ? static_cast<int> (pipes_of (*socket).size ()) : -1;
+    if (!socket)
+        return -1;
+    int count = 0;
+    all_pipes_t &pipes = pipes_of (*socket);
+    for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        //  The other end of a pipe that is ending may be gone already.
+        if (!is_there (*pipes[i])
+            || on_io_thread (*socket->get_ctx (), *peer_of (*pipes[i])))
+            ++count;
+    return count;
 }
 
 int pushpull_id (void *socket_)
 {
     zmq::socket_base_t *const socket = as_socket (socket_);
     return socket ? options_of (*socket).socket_id : -1;
+}
+
+int pushpull_awake (void *context_)
+{
+    zmq::ctx_t *const ctx = static_cast<zmq::ctx_t *> (context_);
+    if (!ctx || !ctx->check_tag ()) {
+        errno = EFAULT;
+        return -1;
+    }
+    try {
+        mission_t mission;
+        {
+            zmq::scoped_lock_t lock (slot_sync_of (*ctx));
+            if (starting_of (*ctx))
+                return 1;
+            for (size_t i = 0; i != io_threads_of (*ctx).size (); ++i)
+                mission.agent (
+                  ctx, zmq::ctx_t::reaper_tid + 1 + static_cast<uint32_t> (i),
+                  false);
+        }
+        mission.run ();
+        return mission.all_back () ? 1 : 0;
+    }
+    catch (...) {
+        errno = ENOMEM;
+        return -1;
+    }
 }
 
 //  A socket leaves its context's list when the reaper has heard from all its sessions

@@ -18,6 +18,15 @@ struct pushpull_recalled
     uint64_t unwritten;
     uint64_t encoding;
     uint64_t unasked;
+    uint64_t unread;
+};
+
+struct pushpull_rescued
+{
+    uint64_t pipes;
+    uint64_t held;
+    uint64_t lost;
+    uint64_t shared;
 };
 
 struct pushpull_flow
@@ -42,12 +51,13 @@ int pushpull_recall (void *socket_,
 int pushpull_rescue (void *socket_,
                      void (*take_) (void *hint_, zmq_msg_t *frame_),
                      void *hint_,
-                     uint64_t *lost_,
-                     int *shared_);
+                     struct pushpull_rescued *out_);
+int pushpull_care (void *socket_);
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
 int pushpull_batch (void *socket_, int in_, int out_);
 int pushpull_pipes (void *socket_);
 int pushpull_id (void *socket_);
+int pushpull_awake (void *context_);
 int pushpull_gone (void *context_, int id_);
 
 #ifdef __cplusplus

@@ -29,6 +29,23 @@ pub struct pushpull_recalled {
     pub encoding: u64,
     /// Connections whose I/O thread did not answer in time: nothing was taken there.
     pub unasked: u64,
+    /// Messages that wait there, or at peers inside the process.
+    pub unread: u64,
+}
+
+/// What [`pushpull_rescue`] did.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct pushpull_rescued {
+    /// Connections that were let go, their messages taken back.
+    pub pipes: u64,
+    /// Connections whose I/O thread did not answer in time: nothing has changed there.
+    pub held: u64,
+    /// Messages of which a part had been sent, or for which memory ran out.
+    pub lost: u64,
+    /// 1 when other connections had messages as well, so that the receiver of the ones
+    /// taken back may have newer ones already; else 0.
+    pub shared: u64,
 }
 
 /// What [`pushpull_flushed`] found.
@@ -93,18 +110,19 @@ extern "C" {
     ) -> c_int;
 
     /// Takes back what waited for peers that have left a PUSH socket: like
-    /// [`pushpull_recall`], and lets their connections go. Returns how many they were;
-    /// `lost` gets the messages of which a part had been sent, or that could not be
-    /// asked for; `shared` tells whether another connection had messages as well, so that
-    /// the receiver of the ones taken back may have newer ones already. While such a connection waits, [`pushpull_send`] and
-    /// [`pushpull_send_many`] fail with `EHOSTUNREACH`, so that nothing overtakes.
+    /// [`pushpull_recall`], and lets their connections go. While such a connection
+    /// waits, [`pushpull_send`] and [`pushpull_send_many`] fail with `EHOSTUNREACH`, so
+    /// that nothing overtakes.
     pub fn pushpull_rescue(
         socket: *mut c_void,
         take: Option<unsafe extern "C" fn(hint: *mut c_void, frame: *mut zmq_msg_t)>,
         hint: *mut c_void,
-        lost: *mut u64,
-        shared: *mut c_int,
+        out: *mut pushpull_rescued,
     ) -> c_int;
+
+    /// Lets go of the connections of peers that left, also those that a PULL socket
+    /// which nobody receives from would keep. Receives nothing.
+    pub fn pushpull_care(socket: *mut c_void) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
     /// `inbound` those ready to be received. Costs no system call.
@@ -114,8 +132,8 @@ extern "C" {
     /// (stock libzmq: 8192 each). 0, or -1 with errno `EINVAL` or `ENOTSOCK`.
     pub fn pushpull_batch(socket: *mut c_void, read: c_int, written: c_int) -> c_int;
 
-    /// How many pipes the socket has, whatever their state: one a connected endpoint and
-    /// one an accepted connection, until its last message has been received.
+    /// How many pipes to I/O threads the socket has, whatever their state: one a connected
+    /// endpoint and one an accepted connection, until its last message has been received.
     pub fn pushpull_pipes(socket: *mut c_void) -> c_int;
 
     /// Bounds the number of frames of every message that this process receives from now
@@ -125,6 +143,9 @@ extern "C" {
 
     /// A number for [`pushpull_gone`], unique in the process; ask before `zmq_close`.
     pub fn pushpull_id(socket: *mut c_void) -> c_int;
+
+    /// Whether every I/O thread of a context answers within [`PATIENCE_MS`]: 1, else 0.
+    pub fn pushpull_awake(context: *mut c_void) -> c_int;
 
     /// After `zmq_close`: 1 when the socket with this number, its connections and all
     /// their descriptors are gone, else 0. Waits for the I/O threads up to

@@ -1,0 +1,171 @@
+//! What becomes of a socket's pipes when its peers leave, also while the I/O thread is
+//! busy with something else.
+
+mod common;
+
+use std::os::raw::c_void;
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use common::*;
+use zmq_sys::native::*;
+use zmq_sys::*;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < LONG, "waited too long: {what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn send_one(socket: &Socket, mut message: zmq_msg_t) -> Result<(), i32> {
+    let done = unsafe { pushpull_send(socket.0, &mut message, 1) };
+    let error = errno();
+    unsafe { zmq_msg_close(&mut message) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+unsafe extern "C" fn take(hint: *mut c_void, frame: *mut zmq_msg_t) {
+    let taken = unsafe { &mut *hint.cast::<Vec<Vec<u8>>>() };
+    let mut moved = empty();
+    unsafe {
+        zmq_msg_move(&mut moved, frame);
+        taken.push(bytes(&mut moved));
+        zmq_msg_close(&mut moved);
+    }
+}
+
+fn rescue(socket: &Socket) -> (pushpull_rescued, Vec<Vec<u8>>) {
+    let mut out = pushpull_rescued::default();
+    let mut taken = Vec::<Vec<u8>>::new();
+    let done = unsafe { pushpull_rescue(socket.0, Some(take), (&raw mut taken).cast(), &mut out) };
+    assert_eq!(done, 0, "{}", last_error());
+    (out, taken)
+}
+
+/// Keeps the I/O thread of a context busy: with the free function of a message.
+struct Busy {
+    entered: Sender<()>,
+    release: Receiver<()>,
+}
+
+unsafe extern "C" fn hold_up(_data: *mut c_void, hint: *mut c_void) {
+    let busy = unsafe { Box::from_raw(hint.cast::<Busy>()) };
+    let _ = busy.entered.send(());
+    let _ = busy.release.recv_timeout(LONG);
+}
+
+fn message_that_holds_up() -> (zmq_msg_t, Receiver<()>, Sender<()>) {
+    static BODY: [u8; 64] = [0; 64];
+    let ((entered, has_entered), (let_go, release)) = (channel(), channel());
+    let busy = Box::into_raw(Box::new(Busy { entered, release }));
+    let mut message = empty();
+    let done = unsafe {
+        zmq_msg_init_data(
+            &mut message,
+            BODY.as_ptr().cast_mut().cast(),
+            BODY.len(),
+            Some(hold_up),
+            busy.cast(),
+        )
+    };
+    assert_eq!(done, 0);
+    (message, has_entered, let_go)
+}
+
+#[test]
+fn what_waits_for_a_peer_that_left_stays_while_the_io_thread_is_busy() {
+    let (context, others) = (Context::new(), Context::new());
+    let push = context.push();
+    let address = push.bind("tcp://127.0.0.1:*");
+    let leaver = others.pull();
+    leaver.set(ZMQ_RCVHWM, 1).connect(&address);
+    // More than the kernel takes, so that some wait.
+    let body = vec![1u8; 100_000];
+    let (mut sent, started) = (0u64, Instant::now());
+    while sent < 300 {
+        assert!(started.elapsed() < LONG);
+        sent += u64::from(send_one(&push, message(&body)).is_ok());
+    }
+
+    let neighbour = context.push();
+    let address = neighbour.bind("tcp://127.0.0.1:*");
+    let friend = others.pull();
+    friend.connect(&address);
+    until("the friend is there", || {
+        send_one(&neighbour, message(b"hello")).is_ok()
+    });
+
+    drop(leaver);
+    until("the leaver is missed", || {
+        send_one(&push, message(b"late")) == Err(errno::EHOSTUNREACH)
+    });
+    let (holds_up, entered, let_go) = message_that_holds_up();
+    send_one(&neighbour, holds_up).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+
+    let (out, taken) = rescue(&push);
+    assert_eq!((out.pipes, out.held, out.lost, taken.len()), (0, 1, 0, 0));
+    assert_eq!(send_one(&push, message(b"x")), Err(errno::EHOSTUNREACH));
+    let mut recalled = pushpull_recalled::default();
+    let mut none = Vec::<Vec<u8>>::new();
+    unsafe { pushpull_recall(push.0, Some(take), (&raw mut none).cast(), &mut recalled) };
+    assert_eq!((recalled.messages, recalled.unasked), (0, 1));
+    assert!(recalled.unread > 0, "{recalled:?}");
+
+    let_go.send(()).unwrap();
+    let mut all = Vec::new();
+    until("the rest is taken back", || {
+        let (out, taken) = rescue(&push);
+        all.extend(taken);
+        out.pipes == 1
+    });
+    assert!(all.iter().all(|back| *back == body || back == b"late"));
+    assert!(all.contains(&body));
+    // The far end may have had one message under way when it was counted.
+    assert!(all.len() as u64 + 1 >= recalled.unread, "{recalled:?}");
+    assert_eq!(send_one(&push, message(b"x")), Err(errno::EAGAIN));
+}
+
+fn pipes(socket: &Socket) -> i32 {
+    unsafe { pushpull_pipes(socket.0) }
+}
+
+/// The first pipe has a message, so libzmq itself looks no further.
+#[test]
+fn a_pull_that_nobody_receives_from_lets_go_of_peers_that_left() {
+    const COMERS: i32 = 50;
+    let (context, others) = (Context::new(), Context::new());
+    let pull = context.pull();
+    let address = pull.bind("tcp://127.0.0.1:*");
+    let speaker = others.push();
+    speaker.connect(&address);
+    speaker.send(b"nobody receives this", 0);
+    until("the speaker has spoken", || {
+        pull.get(ZMQ_EVENTS) & ZMQ_POLLIN as i32 != 0
+    });
+    let silent: Vec<_> = (0..COMERS)
+        .map(|_| {
+            let socket = others.push();
+            socket.connect(&address);
+            socket
+        })
+        .collect();
+    until("all have come", || {
+        assert_eq!(unsafe { pushpull_care(pull.0) }, 0);
+        pipes(&pull) == 1 + COMERS
+    });
+    drop(silent);
+    until("all but the speaker are gone", || {
+        assert_eq!(unsafe { pushpull_care(pull.0) }, 0);
+        pipes(&pull) == 1
+    });
+    assert_eq!(pull.recv(0).unwrap(), b"nobody receives this");
+}
