@@ -40,12 +40,14 @@ formatted() {
     cargo fmt --all -- --check
 }
 
+# With the features and without: neither may lean on the other.
 lints() {
     cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked --all-targets --features cli,serde -- -D warnings
 }
 
 docs() {
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features cli,serde
 }
 
 # The command of the README that runs the main job, here on a real file: this
@@ -76,6 +78,12 @@ ctrl_c() {
     timeout --preserve-status -s INT 2 "${CARGO_TARGET_DIR:-target}/release/examples/ctrl_c"
 }
 
+# What `cargo test` leaves out: the program, and configuration by serde.
+feature_tests() {
+    cargo test --locked --features cli,serde --test cli
+    cargo test --locked --features cli,serde --test it config::
+}
+
 tests() {
     readme_has 'cargo test'
     cargo test
@@ -95,6 +103,7 @@ step "main job, a file" main_job
 step "main job, generated" generated_million
 step "example fan_out" fan_out
 step "example ctrl_c" ctrl_c
+step "tests of the features" feature_tests
 # Last, so that its closing lines are the last ones to read.
 step "tests" tests
 printf '\n=== all of it: ok, %d s\n' $((SECONDS - began))

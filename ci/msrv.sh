@@ -40,4 +40,4 @@ if [[ -z ${MSRV_RUSTC:-} ]]; then
 fi
 
 "$MSRV_RUSTC" --version
-RUSTC=$MSRV_RUSTC "$MSRV_CARGO" check --locked --all-targets --target-dir "$tools/build"
+RUSTC=$MSRV_RUSTC "$MSRV_CARGO" check --locked --all-targets --features cli,serde --target-dir "$tools/build"
