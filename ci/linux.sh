@@ -71,6 +71,14 @@ fan_out() {
     timeout 60 cargo run --release --example fan_out
 }
 
+fan_in() {
+    timeout 60 cargo run --release --example fan_in
+}
+
+config() {
+    timeout 60 cargo run --release --features serde --example config
+}
+
 # It ends with the first Ctrl-C, and drains.
 ctrl_c() {
     local status=0
@@ -102,6 +110,8 @@ step "public interface" ci/public-api.sh
 step "main job, a file" main_job
 step "main job, generated" generated_million
 step "example fan_out" fan_out
+step "example fan_in" fan_in
+step "example config" config
 step "example ctrl_c" ctrl_c
 step "tests of the features" feature_tests
 # Last, so that its closing lines are the last ones to read.
