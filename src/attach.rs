@@ -1,7 +1,12 @@
 //! From a `Config` to a socket that is bound and connecting.
 
-use std::{ffi::c_int, sync::Once, time::Duration};
+use std::{
+    ffi::c_int,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
+use crossbeam_channel::Receiver;
 use zmq_sys as sys;
 
 #[cfg(unix)]
@@ -12,18 +17,22 @@ use crate::{
     control::{Control, Listener},
     endpoint::{Endpoint, Role, Transport},
     error::{OpenError, OpenErrorKind},
+    monitor::{Event, Monitor},
     native,
 };
 
 /// Everything that a worker takes along.
 ///
 /// Fields drop in this order: the socket files go while their listeners still
-/// hold the inodes, then the sockets, and then it is waited for until libzmq's
+/// hold the inodes, then the watch over the socket, then the sockets, and then it is waited for until libzmq's
 /// threads have let go of them.
 pub(crate) struct Attached {
     #[cfg(unix)]
     files: Vec<SocketFile>,
+    _watch: native::Watch,
     pub(crate) socket: Socket,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) events: Option<Receiver<Event>>,
     pub(crate) listener: Listener,
     pub(crate) endpoints: Vec<Endpoint>,
     gone: UntilGone,
@@ -48,7 +57,7 @@ impl Attached {
     pub(crate) fn open(
         kind: SocketKind,
         config: &Config,
-    ) -> Result<(Self, std::sync::Arc<Control>), OpenError> {
+    ) -> Result<(Self, Arc<Control>), OpenError> {
         let endpoints = config.checked()?;
         let name = config.queue_name();
         let out_of = |failure: Failure| OpenError::from_failure(&name, failure);
@@ -78,10 +87,14 @@ impl Attached {
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);
         }
+        let (monitor, events) = Monitor::new(&name, config.events);
         let mut attached = Self {
             #[cfg(unix)]
             files: Vec::new(),
+            _watch: native::Watch::over(&socket, &monitor),
             socket,
+            monitor,
+            events,
             listener,
             endpoints: Vec::with_capacity(endpoints.len()),
             gone: UntilGone {

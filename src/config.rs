@@ -71,6 +71,8 @@ pub struct Config {
     pub(crate) legacy_peers: bool,
     pub(crate) mode: u32,
     pub(crate) outcomes: usize,
+    pub(crate) events: usize,
+    pub(crate) stall_after: Duration,
     pub(crate) context: Option<Context>,
 }
 
@@ -103,6 +105,8 @@ impl Config {
             legacy_peers: false,
             mode: 0o600,
             outcomes: 0,
+            events: 0,
+            stall_after: Duration::from_secs(10),
             context: None,
         }
     }
@@ -247,6 +251,28 @@ impl Config {
     /// never holds the worker up: the outcome is dropped and counted.
     pub fn outcomes(mut self, capacity: usize) -> Self {
         self.outcomes = capacity;
+        self
+    }
+
+    /// Tell what happens to the queue's connections and its flow through a
+    /// channel of this many [`Event`](crate::Event)s. 0, the default, tells
+    /// nothing. A full channel holds nobody up: what finds no room is dropped,
+    /// and counted in [`Stats::events_dropped`](crate::Stats::events_dropped).
+    ///
+    /// The events of connections need this crate's own build of libzmq; with a
+    /// stock one there are [`Stalled`](crate::Event::Stalled) and
+    /// [`Resumed`](crate::Event::Resumed) alone.
+    pub fn events(mut self, capacity: usize) -> Self {
+        self.events = capacity;
+        self
+    }
+
+    /// When a queue that has messages and can't move any is called stalled: in
+    /// [`Event::Stalled`](crate::Event::Stalled), and in the log as a warning,
+    /// once for each stall. 10 s unless set; zero never. From 10 ms; it is told
+    /// within a fifth more.
+    pub fn stall_after(mut self, time: Duration) -> Self {
+        self.stall_after = time;
         self
     }
 

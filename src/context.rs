@@ -197,6 +197,11 @@ pub(crate) fn has(capability: &str) -> bool {
 pub(crate) struct Failure(c_int);
 
 impl Failure {
+    /// What the system or libzmq gave that number.
+    pub(crate) fn of(errno: c_int) -> Self {
+        Self(errno)
+    }
+
     pub(crate) fn errno(self) -> c_int {
         self.0
     }

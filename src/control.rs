@@ -7,6 +7,10 @@
 //! is never undone, and a ring is only taken off the bell by a worker that
 //! already acts on its order, so neither wake-up can be lost.
 
+mod wait;
+
+pub(crate) use wait::Watched;
+
 use std::{
     convert::Infallible,
     ffi::c_int,

@@ -10,6 +10,7 @@ mod intake;
 #[cfg(unix)]
 mod ipc;
 mod message;
+mod monitor;
 mod native;
 mod pull;
 mod push;
@@ -31,6 +32,7 @@ pub use crate::{
         CloseError, DrainError, DrainFailure, OpenError, OpenErrorKind, OutcomeError, WorkerError,
     },
     message::{Batch, Item, Message},
+    monitor::{Event, HandshakeFailure, LastError, WaitingFor},
     native::{libzmq, Libzmq},
     pull::Pull,
     push::{Outcome, Push},

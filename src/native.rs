@@ -12,12 +12,12 @@ mod stock;
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
     care, flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
-    wait_until_gone, waiting,
+    wait_until_gone, waiting, Watch,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
     care, flow, identity, pipes, recall, receive, rescue, send_run, send_whole, set_batch,
-    wait_until_gone, waiting,
+    wait_until_gone, waiting, Watch,
 };
 
 use crate::message::Message;

@@ -17,6 +17,7 @@ use crate::{
     endpoint::Endpoint,
     error::{CloseError, OpenError, WorkerError},
     message::{Batch, Item, Message},
+    monitor::{Event, Monitor},
     native,
     stats::{Counters, Stats},
     unsent::Leftover,
@@ -45,6 +46,8 @@ pub struct Pull<T: Item = Message> {
     name: Arc<str>,
     receiver: Receiver<T>,
     counters: Arc<Counters>,
+    monitor: Arc<Monitor>,
+    events: Option<Receiver<Event>>,
     endpoints: Vec<Endpoint>,
     control: Arc<Control>,
     worker: Worker<Ended<T>>,
@@ -109,10 +112,12 @@ impl<T: Item> Pull<T> {
     }
 
     fn start(config: Config, out: Sender<T>, receiver: Receiver<T>) -> Result<Self, OpenError> {
-        let (attached, control) = Attached::open(SocketKind::Pull, &config)?;
+        let (mut attached, control) = Attached::open(SocketKind::Pull, &config)?;
         let name: Arc<str> = config.queue_name().into();
         let counters = Arc::new(Counters::default());
         let endpoints = attached.endpoints.clone();
+        let monitor = Arc::clone(&attached.monitor);
+        let events = attached.events.take();
         let carrier = Carrier {
             name: Arc::clone(&name),
             attached,
@@ -130,6 +135,8 @@ impl<T: Item> Pull<T> {
             name,
             receiver,
             counters,
+            monitor,
+            events,
             endpoints,
             control,
             worker,
@@ -181,7 +188,29 @@ impl<T: Item> Pull<T> {
 
     /// The queue's counters as they are now.
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot(0)
+        let mut stats = self.counters.snapshot(0);
+        stats.depth = self.receiver.len() as u64;
+        self.monitor.add_to(&mut stats);
+        stats
+    }
+
+    /// What happens to the queue, if [`Config::events`] asked for it. A clone
+    /// that outlives the queue gets what is inside, then the end.
+    pub fn events(&self) -> Option<&Receiver<Event>> {
+        self.events.as_ref()
+    }
+
+    /// How many peers have shaken hands and not left. Without this crate's own
+    /// build of libzmq it is always 0, and peers over `inproc` don't count.
+    pub fn peers(&self) -> usize {
+        self.monitor.peers()
+    }
+
+    /// Waits until there is a peer, at most `timeout`, and tells whether there
+    /// is one. False at once when the queue has ended. See
+    /// [`peers`](Self::peers) for those that don't count.
+    pub fn wait_for_peer(&self, timeout: Duration) -> bool {
+        !self.control.is_foreign() && self.monitor.wait_for_peer(timeout)
     }
 
     /// The queue's name, as log lines have it.
@@ -243,7 +272,10 @@ impl<T: Item> Drop for Pull<T> {
     fn drop(&mut self) {
         if self.control.is_foreign() {
             // A forked child: the worker may have held the channel's locks.
-            std::mem::forget(std::mem::replace(&mut self.receiver, never()));
+            std::mem::forget((
+                std::mem::replace(&mut self.receiver, never()),
+                self.events.take(),
+            ));
             return;
         }
         if self.done {

@@ -18,6 +18,7 @@ use crate::{
     error::{DrainError, DrainFailure, OpenError, OutcomeError},
     intake::Intake,
     message::{Batch, Item, Message},
+    monitor::{Event, Monitor},
     stats::{Counters, Stats},
     unsent::{Drained, Unsent},
     worker::Worker,
@@ -50,6 +51,8 @@ pub struct Push<T: Item = Message> {
     sender: Option<Sender<T>>,
     outcomes: Option<Receiver<Outcome<T>>>,
     counters: Arc<Counters>,
+    monitor: Arc<Monitor>,
+    events: Option<Receiver<Event>>,
     endpoints: Vec<Endpoint>,
     control: Arc<Control>,
     worker: Worker<Ended<T>>,
@@ -141,7 +144,7 @@ impl<T: Item> Push<T> {
         intake: Intake<T>,
         sender: Option<Sender<T>>,
     ) -> Result<Self, OpenError> {
-        let (attached, control) = Attached::open(SocketKind::Push, &config)?;
+        let (mut attached, control) = Attached::open(SocketKind::Push, &config)?;
         let name: Arc<str> = config.queue_name().into();
         let (report, outcomes) = match config.outcomes {
             0 => (None, None),
@@ -151,6 +154,8 @@ impl<T: Item> Push<T> {
             }
         };
         let endpoints = attached.endpoints.clone();
+        let monitor = Arc::clone(&attached.monitor);
+        let events = attached.events.take();
         let carrier = Carrier::new(
             Arc::clone(&name),
             attached,
@@ -168,6 +173,8 @@ impl<T: Item> Push<T> {
             sender: Some(sender.unwrap_or_else(|| bounded(0).0)),
             outcomes,
             counters,
+            monitor,
+            events,
             endpoints,
             control,
             worker,
@@ -227,7 +234,28 @@ impl<T: Item> Push<T> {
     /// The queue's counters as they are now.
     pub fn stats(&self) -> Stats {
         let in_channel = self.sender.as_ref().map_or(0, Sender::len);
-        self.counters.snapshot(in_channel)
+        let mut stats = self.counters.snapshot(in_channel);
+        self.monitor.add_to(&mut stats);
+        stats
+    }
+
+    /// What happens to the queue, if [`Config::events`] asked for it. A clone
+    /// that outlives the queue gets what is inside, then the end.
+    pub fn events(&self) -> Option<&Receiver<Event>> {
+        self.events.as_ref()
+    }
+
+    /// How many peers have shaken hands and not left. Without this crate's own
+    /// build of libzmq it is always 0, and peers over `inproc` don't count.
+    pub fn peers(&self) -> usize {
+        self.monitor.peers()
+    }
+
+    /// Waits until there is a peer, at most `timeout`, and tells whether there
+    /// is one. False at once when the queue has ended. See
+    /// [`peers`](Self::peers) for those that don't count.
+    pub fn wait_for_peer(&self, timeout: Duration) -> bool {
+        !self.control.is_foreign() && self.monitor.wait_for_peer(timeout)
     }
 
     /// The queue's name, as log lines have it.
@@ -305,7 +333,7 @@ impl<T: Item> Drop for Push<T> {
     fn drop(&mut self) {
         if self.control.is_foreign() {
             // A forked child: the worker may have held the channels' locks.
-            std::mem::forget((self.sender.take(), self.outcomes.take()));
+            std::mem::forget((self.sender.take(), self.outcomes.take(), self.events.take()));
             return;
         }
         if self.done {

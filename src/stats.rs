@@ -1,4 +1,9 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::monitor::LastError;
 
 /// A snapshot of a queue's counters, all since it was opened and all in
 /// messages unless they say bytes.
@@ -35,6 +40,20 @@ pub struct Stats {
     /// Push: how often the worker had to wait because every peer was at its
     /// high-water mark, or there was none. Pull: because the channel was full.
     pub stalls: u64,
+    /// Items in the channel.
+    pub depth: u64,
+    /// How long the worker has waited in [`stalls`](Self::stalls), all
+    /// together; a wait that goes on is brought up to date once a second.
+    pub blocked: Duration,
+    /// Peers that have shaken hands and not left. See
+    /// [`Push::peers`](crate::Push::peers).
+    pub peers: u64,
+    /// Calls after the first: of peers that were not there, or left.
+    pub reconnects: u64,
+    /// Events that were thrown away because their channel was full.
+    pub events_dropped: u64,
+    /// The last thing that went wrong with a connection.
+    pub last_error: Option<LastError>,
 }
 
 impl Stats {
@@ -58,6 +77,8 @@ pub(crate) struct Counters {
     pub bytes: Counter,
     pub outcomes_dropped: Counter,
     pub stalls: Counter,
+    /// In nanoseconds.
+    pub blocked: Counter,
 }
 
 impl Counters {
@@ -73,6 +94,9 @@ impl Counters {
             bytes: self.bytes.get(),
             outcomes_dropped: self.outcomes_dropped.get(),
             stalls: self.stalls.get(),
+            depth: in_channel as u64,
+            blocked: Duration::from_nanos(self.blocked.get()),
+            ..Stats::default()
         }
     }
 }

@@ -73,6 +73,9 @@ options! {
     mode[v => v]: Mode, "0600 to 0777, with read and write for the owner",
         |m| m & !0o777 == 0 && m & 0o600 == 0o600;
     outcomes[v => v]: Count<usize>, "0 to 16777216 outcomes", |n| *n <= CAPACITY_MAX;
+    events[v => v]: Count<usize>, "0 to 16777216 events", |n| *n <= CAPACITY_MAX;
+    stall_after[v => v]: Period, "0s, or from 10ms to 24days",
+        |time| time.is_zero() || (*time >= Duration::from_millis(10) && in_millis(time));
 }
 
 /// More than any program needs, and little enough that the channel's memory

@@ -1,6 +1,8 @@
 use std::{
-    ffi::{c_int, c_void},
-    ptr, thread,
+    ffi::{c_char, c_int, c_void, CStr},
+    ptr,
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +13,7 @@ use crate::{
     attach::BATCH,
     context::{last_error, Context, Failure, RawFrame, Socket},
     message::Message,
+    monitor::Monitor,
 };
 
 /// Where the messages of a Push are: asks the connections, which takes
@@ -214,4 +217,44 @@ pub(crate) fn wait_until_gone(context: &Context, identity: c_int, patience: Dura
         thread::sleep(Duration::from_micros(50));
     }
     true
+}
+
+/// Tells a monitor what happens to a socket's connections, until it is dropped,
+/// which has to be before the socket is.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    socket: *mut c_void,
+    monitor: Arc<Monitor>,
+}
+
+// SAFETY: the pointer is only used to end the watch, which any thread may do.
+unsafe impl Send for Watch {}
+
+unsafe extern "C" fn told(hint: *mut c_void, event: u64, value: u64, endpoint: *const c_char) {
+    // SAFETY: the hint is the monitor that a `Watch` keeps until nobody is told
+    // any more; the endpoint ends in NUL and lives as long as the call.
+    let (monitor, endpoint) = unsafe { (&*hint.cast::<Monitor>(), CStr::from_ptr(endpoint)) };
+    monitor.told(event, value, &endpoint.to_string_lossy());
+}
+
+impl Watch {
+    pub(crate) fn over(socket: &Socket, monitor: &Arc<Monitor>) -> Self {
+        let monitor = Arc::clone(monitor);
+        let hint = Arc::as_ptr(&monitor).cast_mut().cast();
+        // SAFETY: the socket is open; the hint lives until `drop` has ended this.
+        // It fails only when memory runs out, and then nothing is told.
+        unsafe { sys::pushpull_watch(socket.raw(), Some(told), hint) };
+        Self {
+            socket: socket.raw(),
+            monitor,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // SAFETY: the socket is still open; see above.
+        unsafe { sys::pushpull_watch(self.socket, None, ptr::null_mut()) };
+        self.monitor.end();
+    }
 }

@@ -1,12 +1,16 @@
 use std::{
     ffi::c_int,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use zmq_sys as sys;
 
 use super::{Flow, Recalled, Rescued};
-use crate::context::{Context, Failure, RawFrame, Socket};
+use crate::{
+    context::{Context, Failure, RawFrame, Socket},
+    monitor::Monitor,
+};
 
 /// The longest that a close may wait for messages when nobody set a deadline.
 const LINGER: i32 = 30_000;
@@ -103,4 +107,21 @@ pub(crate) fn identity(_: &Socket) -> c_int {
 /// Stock libzmq can't tell this either.
 pub(crate) fn wait_until_gone(_: &Context, _: c_int, _: Duration) -> bool {
     true
+}
+
+/// Stock libzmq tells a monitor socket alone, whose full queue blocks its I/O
+/// thread. Nothing is told here but what the queue itself sees.
+#[derive(Debug)]
+pub(crate) struct Watch(Arc<Monitor>);
+
+impl Watch {
+    pub(crate) fn over(_: &Socket, monitor: &Arc<Monitor>) -> Self {
+        Self(Arc::clone(monitor))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }

@@ -3,8 +3,8 @@
 use std::{error::Error, fmt::Display, time::Duration};
 
 use pushpull::{
-    Batch, CloseError, Config, Context, DrainError, DrainFailure, Drained, Endpoint, Leftover,
-    Libzmq, Message, OpenError, Outcome, OutcomeError, Pull, Push, Receiver, RecvError,
+    Batch, CloseError, Config, Context, DrainError, DrainFailure, Drained, Endpoint, Event,
+    Leftover, Libzmq, Message, OpenError, Outcome, OutcomeError, Pull, Push, Receiver, RecvError,
     RecvTimeoutError, Role, SendError, SendTimeoutError, Sender, Stats, Stopper, Transport,
     TryRecvError, TrySendError, Unsent, WorkerError,
 };
@@ -108,6 +108,8 @@ fn the_calls_have_the_shapes_on_the_design_page() {
             .legacy_peers(false)
             .mode(0o600_u32)
             .outcomes(10_usize)
+            .events(10_usize)
+            .stall_after(LONG)
             .context(Context::new().unwrap());
         let push: Push = Push::open(config).unwrap();
         assert_eq!(push.name(), "all options");
@@ -140,6 +142,11 @@ fn the_calls_have_the_shapes_on_the_design_page() {
         assert_eq!(outcomes.unwrap().len(), 5);
         let stats: Stats = push.stats();
         assert_eq!((stats.accepted, stats.backlog()), (5, 0));
+        let events: Option<&Receiver<Event>> = push.events();
+        assert!(!events.unwrap().is_empty() && pull.events().is_none());
+        let there: bool = push.wait_for_peer(LONG) && pull.wait_for_peer(LONG);
+        let peers: (usize, usize) = (push.peers(), pull.peers());
+        assert_eq!((there, peers), (true, (1, 1)));
         let stopper: Stopper = push.stopper().clone();
         let drained: Result<Drained, DrainError> = push.drain(LONG);
         assert_eq!(drained.unwrap().sent(), 5);

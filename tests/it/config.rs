@@ -137,6 +137,22 @@ const CASES: &[Case] = &[
         set: |c| c.outcomes(5),
         wrong: &[("5s", "whole number"), ("16777217", "16777216 outcomes")],
     },
+    Case {
+        name: "events",
+        text: "7",
+        set: |c| c.events(7),
+        wrong: &[("many", "whole number"), ("16777217", "16777216 events")],
+    },
+    Case {
+        name: "stall_after",
+        text: "500ms",
+        set: |c| c.stall_after(Duration::from_millis(500)),
+        wrong: &[
+            ("5", "with its unit"),
+            ("9ms", "from 10ms"),
+            ("25days", "24days"),
+        ],
+    },
 ];
 
 fn plain() -> Config {

@@ -17,6 +17,7 @@ mod channels;
 mod config;
 mod delivery;
 mod drop_order;
+mod events;
 mod forward;
 mod frames;
 mod nine_faults;

@@ -128,6 +128,7 @@ fn native(target: &str, curve: bool) {
         .cpp(true)
         .file("native/pushpull.cpp")
         .file("native/traffic.cpp")
+        .file("native/events.cpp")
         .file("native/mends.cpp")
         .include("native")
         .include(out.join("source/include"))

@@ -51,6 +51,38 @@
     ~, if (_state != active) delete ep;                                        \
     else
 
+/* Not a mend but an ear: what a socket would tell its monitor, it tells pushpull_watch's
+   caller at once, on the thread where it happens. A monitor socket has a descriptor and a
+   queue, of which the first blocks an I/O thread when the second is full. A handshake
+   that succeeds also tells its descriptor, as all that is told of connections else. */
+#define monitor_event(type, values, count, pair)                               \
+    PUSHPULL_SECOND (PUSHPULL_TOLD_##type,                                     \
+                     monitor_event (type, values, count, pair))
+#define PUSHPULL_TOLD_type_                                                    \
+    ~, if (!pushpull_told (this, type_, values_, values_count_,                \
+                           endpoint_uri_pair_))                                \
+         monitor_event (type_, values_, values_count_, endpoint_uri_pair_)
+#define event_handshake_succeeded(pair, value)                                 \
+    event_handshake_succeeded (pair,                                           \
+                               PUSHPULL_SECOND (PUSHPULL_SHAKEN_##value, value))
+#define PUSHPULL_SHAKEN_0 ~, pushpull_descriptor (this)
+
+#include <stdint.h>
+
+namespace zmq
+{
+class socket_base_t;
+class stream_engine_base_t;
+struct endpoint_uri_pair_t;
+}
+/* False if nobody listens. */
+bool pushpull_told (const zmq::socket_base_t *socket_,
+                    uint64_t event_,
+                    const uint64_t *values_,
+                    uint64_t count_,
+                    const zmq::endpoint_uri_pair_t &pair_);
+int pushpull_descriptor (zmq::stream_engine_base_t *engine_);
+
 #endif
 
 #if defined __linux__

@@ -1,4 +1,4 @@
-/* The C interface of traffic.cpp and pushpull.cpp; src/native.rs declares the same and documents it. */
+/* The C interface of traffic.cpp, pushpull.cpp and events.cpp; src/native.rs declares the same and documents it. */
 
 #ifndef PUSHPULL_NATIVE_H
 #define PUSHPULL_NATIVE_H
@@ -56,6 +56,11 @@ int pushpull_care (void *socket_);
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
 int pushpull_batch (void *socket_, int in_, int out_);
 int pushpull_pipes (void *socket_);
+typedef void pushpull_told_fn (void *hint_,
+                               uint64_t event_,
+                               uint64_t value_,
+                               const char *endpoint_);
+int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_);
 int pushpull_id (void *socket_);
 int pushpull_awake (void *context_);
 int pushpull_gone (void *context_, int id_);

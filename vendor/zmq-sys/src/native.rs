@@ -6,7 +6,7 @@
 //! none blocks beyond [`PATIENCE_MS`], throws or aborts. `socket` must be a live socket
 //! of libzmq and belongs to the calling thread, as with libzmq's own functions.
 
-use std::os::raw::{c_int, c_void};
+use std::os::raw::{c_char, c_int, c_void};
 
 use crate::ffi::zmq_msg_t;
 
@@ -66,6 +66,12 @@ pub struct pushpull_flow {
     /// Always 0 over tcp, and where the system cannot tell.
     pub in_kernel: u64,
 }
+
+/// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
+/// NUL and lives as long as the call.
+#[allow(non_camel_case_types)]
+pub type pushpull_told =
+    unsafe extern "C" fn(hint: *mut c_void, event: u64, value: u64, endpoint: *const c_char);
 
 extern "C" {
     /// Sends one message of `count` frames over a PUSH socket: whole, or not at all.
@@ -135,6 +141,18 @@ extern "C" {
     /// How many pipes to I/O threads the socket has, whatever their state: one a connected
     /// endpoint and one an accepted connection, until its last message has been received.
     pub fn pushpull_pipes(socket: *mut c_void) -> c_int;
+
+    /// From now on `told` hears what the socket would tell a monitor (the events and
+    /// values of zmq_socket_monitor(3); of `ZMQ_EVENT_HANDSHAKE_SUCCEEDED` the value is
+    /// the descriptor, as with the events of connections) at once, on the thread where
+    /// it happens, which is mostly an I/O thread: it must be quick, must not block and
+    /// must not call libzmq. `None` ends that: when this has returned, nobody is in
+    /// `told` any more, or will be. It must be ended before `zmq_close`. From any thread.
+    pub fn pushpull_watch(
+        socket: *mut c_void,
+        told: Option<pushpull_told>,
+        hint: *mut c_void,
+    ) -> c_int;
 
     /// Bounds the number of frames of every message that this process receives from now
     /// on (65536 unless called). A peer that exceeds it is disconnected, as is one whose

@@ -1,0 +1,496 @@
+//! What happens to a queue's connections, told as it happens.
+//!
+//! Our libzmq calls [`Monitor::told`] on the thread where a thing happens,
+//! mostly one of its I/O threads. So there is no monitor socket, whose full
+//! queue would block that thread, no thread of our own, and nothing for the
+//! worker to do; and nothing in here waits for anybody.
+
+use std::{
+    fmt,
+    panic::{catch_unwind, AssertUnwindSafe},
+    sync::{
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{bounded, Receiver, Sender};
+use zmq_sys as sys;
+
+use crate::{context::Failure, control::Watched, stats::Stats};
+
+/// What happened to a queue: to its connections, or to its flow. See
+/// [`Config::events`](crate::Config::events).
+///
+/// The endpoint is the one that was bound or called, or for tcp connections
+/// that came in the peer's, as libzmq names it. Over `inproc` there are no
+/// connections, and no events of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The queue listens there.
+    Listening {
+        /// Where.
+        endpoint: String,
+    },
+    /// Listening failed; `open` returns the error as well.
+    BindFailed {
+        /// Where.
+        endpoint: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A call is under way: the other side has not answered yet.
+    Connecting {
+        /// Who is called.
+        endpoint: String,
+    },
+    /// A call failed or a connection was lost, and the next call follows.
+    ConnectingAgain {
+        /// Who is called.
+        endpoint: String,
+        /// After this pause; see [`Config::reconnect`](crate::Config::reconnect).
+        pause: Duration,
+    },
+    /// A call was answered. The handshake follows.
+    Connected {
+        /// Who was called.
+        endpoint: String,
+    },
+    /// A connection came in. The handshake follows.
+    Accepted {
+        /// Where.
+        endpoint: String,
+    },
+    /// A connection that was coming in could not be taken.
+    AcceptFailed {
+        /// Where.
+        endpoint: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// The handshake is done: there is one more peer.
+    PeerJoined {
+        /// Which.
+        endpoint: String,
+    },
+    /// The other side of a connection is no peer for this queue.
+    HandshakeFailed {
+        /// Which.
+        endpoint: String,
+        /// Why.
+        reason: HandshakeFailure,
+    },
+    /// A connection ended, with or without a handshake before.
+    Disconnected {
+        /// Which.
+        endpoint: String,
+    },
+    /// A listener, or a call that failed, gave its descriptor back.
+    Closed {
+        /// Which.
+        endpoint: String,
+    },
+    /// A descriptor could not be given back.
+    CloseFailed {
+        /// Which.
+        endpoint: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// There are messages, and none has moved for
+    /// [`Config::stall_after`](crate::Config::stall_after). Told once for each
+    /// stall.
+    Stalled {
+        /// When the last one moved, or the first one came.
+        since: Instant,
+        /// What it takes to go on.
+        waiting_for: WaitingFor,
+    },
+    /// Messages move again after a [`Stalled`](Self::Stalled).
+    Resumed,
+    /// Something that this version of the crate does not know, by libzmq's
+    /// number for it (`ZMQ_EVENT_*` in zmq_socket_monitor(3)).
+    Unknown(u64),
+}
+
+/// What a queue that is stalled waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitingFor {
+    /// A Push that has never had a peer waits for the first.
+    FirstPeer,
+    /// A Push whose peers have all left waits for one to come back.
+    PeerToReturn,
+    /// A Push waits for its peers to take something: they are at the
+    /// high-water mark, or don't read.
+    RoomAtPeers,
+    /// A Pull waits for somebody to receive: its channel is full.
+    Receiver,
+}
+
+impl fmt::Display for WaitingFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstPeer => "a first peer",
+            Self::PeerToReturn => "a peer to return",
+            Self::RoomAtPeers => "room at its peers",
+            Self::Receiver => "somebody to receive",
+        })
+    }
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HandshakeFailure {
+    /// The connection ended meanwhile, or nothing was said in time; the last
+    /// error number of the system, which need not be about it.
+    Ended(i32),
+    /// The other side broke the protocol, by libzmq's number for it
+    /// (`ZMQ_PROTOCOL_ERROR_*` in zmq_socket_monitor(3)).
+    Protocol(u32),
+    /// The other side was refused, with this ZAP status code (RFC 27).
+    Refused(u32),
+}
+
+impl fmt::Display for HandshakeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(errno) => write!(
+                f,
+                "the connection ended or was silent ({})",
+                Failure::of(*errno)
+            ),
+            Self::Protocol(number) => match protocol_error(*number) {
+                Some(text) => write!(f, "protocol error: {text}"),
+                None => write!(f, "protocol error {number:#x}"),
+            },
+            Self::Refused(code) => write!(f, "refused with status {code}"),
+        }
+    }
+}
+
+fn protocol_error(number: u32) -> Option<&'static str> {
+    Some(match number {
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_UNEXPECTED_COMMAND => "unexpected command",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_SEQUENCE => "commands out of sequence",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_KEY_EXCHANGE => "key exchange",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_READY => "malformed READY",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_ERROR => "malformed ERROR",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_HELLO => "malformed HELLO",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_INITIATE => "malformed INITIATE",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_WELCOME => "malformed WELCOME",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_MESSAGE => "malformed MESSAGE",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED => "malformed command",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_METADATA => {
+            "metadata that doesn't fit, such as those of a socket of the wrong type"
+        }
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC => "cryptography",
+        sys::ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH => "another security mechanism",
+        _ => return None,
+    })
+}
+
+/// The last thing that went wrong with a queue's connections; see
+/// [`Stats::last_error`](crate::Stats::last_error). Numbers are the system's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LastError {
+    /// A handshake failed.
+    Handshake(HandshakeFailure),
+    /// A connection that was coming in could not be taken.
+    Accept(i32),
+    /// Listening failed.
+    Bind(i32),
+    /// A descriptor could not be given back.
+    Close(i32),
+}
+
+impl fmt::Display for LastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(why) => write!(f, "handshake: {why}"),
+            Self::Accept(errno) => write!(f, "accept: {}", Failure::of(*errno)),
+            Self::Bind(errno) => write!(f, "bind: {}", Failure::of(*errno)),
+            Self::Close(errno) => write!(f, "close: {}", Failure::of(*errno)),
+        }
+    }
+}
+
+/// What is known of a queue's connections.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    name: Arc<str>,
+    /// How many there are now, and have been in all.
+    peers: AtomicUsize,
+    joined: AtomicU64,
+    reconnects: AtomicU64,
+    dropped: AtomicU64,
+    known: Watched<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    events: Option<Sender<Event>>,
+    /// The descriptors of the connections that have shaken hands.
+    peers: Vec<u64>,
+    last_error: Option<LastError>,
+    /// When a failure was last worth a warning.
+    warned: Option<Instant>,
+    ended: bool,
+}
+
+/// Connections can fail as often as a peer likes; a warning about them comes no
+/// more often than this.
+const WARN_AGAIN: Duration = Duration::from_secs(10);
+
+impl Monitor {
+    pub(crate) fn new(name: &str, events: usize) -> (Arc<Self>, Option<Receiver<Event>>) {
+        let (sender, receiver) = match events {
+            0 => (None, None),
+            n => {
+                let (sender, receiver) = bounded(n);
+                (Some(sender), Some(receiver))
+            }
+        };
+        let monitor = Self {
+            name: name.into(),
+            peers: AtomicUsize::new(0),
+            joined: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            known: Watched::new(Known {
+                events: sender,
+                ..Known::default()
+            }),
+        };
+        (Arc::new(monitor), receiver)
+    }
+
+    /// How many peers there are.
+    pub(crate) fn peers(&self) -> usize {
+        self.peers.load(Relaxed)
+    }
+
+    /// What a Push with messages and no way for them waits for.
+    #[allow(dead_code)]
+    pub(crate) fn waiting_for(&self) -> WaitingFor {
+        match (self.peers(), self.joined.load(Relaxed)) {
+            (0, 0) => WaitingFor::FirstPeer,
+            (0, _) => WaitingFor::PeerToReturn,
+            _ => WaitingFor::RoomAtPeers,
+        }
+    }
+
+    /// Waits for a peer; false when none came in time or the queue has ended.
+    pub(crate) fn wait_for_peer(&self, patience: Duration) -> bool {
+        self.known
+            .wait(Some(patience), |known| {
+                let there = !known.peers.is_empty();
+                (there || known.ended).then_some(there && !known.ended)
+            })
+            .unwrap_or(false)
+    }
+
+    pub(crate) fn add_to(&self, stats: &mut Stats) {
+        stats.peers = self.peers() as u64;
+        stats.reconnects = self.reconnects.load(Relaxed);
+        stats.events_dropped = self.dropped.load(Relaxed);
+        stats.last_error = self.known.glance().and_then(|known| known.last_error);
+    }
+
+    /// Tells the reader of events, if there is one and it has room.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
+        let known = self.known.look();
+        if let Some(events) = &known.events {
+            if events.try_send(event()).is_err() {
+                self.dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// The queue is gone: so are its peers, and nothing more is told.
+    pub(crate) fn end(&self) {
+        self.known.change(|known| {
+            known.ended = true;
+            known.events = None;
+            known.peers.clear();
+        });
+        self.peers.store(0, Relaxed);
+    }
+
+    /// Takes one of libzmq's events in. Never panics: beneath it is C.
+    pub(crate) fn told(&self, number: u64, value: u64, endpoint: &str) {
+        // A program's logger may do so.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.take(number, value, endpoint)));
+    }
+
+    fn take(&self, number: u64, value: u64, endpoint: &str) {
+        let event = || Event::parse(number, value, endpoint);
+        match u32::try_from(number).unwrap_or(0) {
+            sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
+                let count = self.known.change(|known| {
+                    if !known.peers.contains(&value) {
+                        known.peers.push(value);
+                    }
+                    self.peers.store(known.peers.len(), Relaxed);
+                    known.peers.len()
+                });
+                self.joined.fetch_add(1, Relaxed);
+                self.tell(event);
+                log::info!("{}: peer joined at {endpoint}, {count} now", self.name);
+            }
+            sys::ZMQ_EVENT_DISCONNECTED => {
+                let left = self.known.change(|known| {
+                    let at = known.peers.iter().position(|p| *p == value)?;
+                    known.peers.swap_remove(at);
+                    self.peers.store(known.peers.len(), Relaxed);
+                    Some(known.peers.len())
+                });
+                self.tell(event);
+                if let Some(count) = left {
+                    log::info!("{}: peer left at {endpoint}, {count} now", self.name);
+                }
+            }
+            sys::ZMQ_EVENT_CONNECT_RETRIED => {
+                self.reconnects.fetch_add(1, Relaxed);
+                self.tell(event);
+                log::debug!("{}: calling {endpoint} again in {value} ms", self.name);
+            }
+            _ => match error_of(number, value) {
+                Some(error) => {
+                    let warn = self.known.change(|known| {
+                        known.last_error = Some(error);
+                        let due = known.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN);
+                        if due {
+                            known.warned = Some(Instant::now());
+                        }
+                        due
+                    });
+                    self.tell(event);
+                    let level = if warn {
+                        log::Level::Warn
+                    } else {
+                        log::Level::Debug
+                    };
+                    log::log!(level, "{}: {endpoint}: {error}", self.name);
+                }
+                None => self.tell(event),
+            },
+        }
+    }
+}
+
+fn error_of(number: u64, value: u64) -> Option<LastError> {
+    let (errno, code) = (value as i32, value as u32);
+    Some(match u32::try_from(number).ok()? {
+        sys::ZMQ_EVENT_BIND_FAILED => LastError::Bind(errno),
+        sys::ZMQ_EVENT_ACCEPT_FAILED => LastError::Accept(errno),
+        sys::ZMQ_EVENT_CLOSE_FAILED => LastError::Close(errno),
+        sys::ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL => {
+            LastError::Handshake(HandshakeFailure::Ended(errno))
+        }
+        sys::ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL => {
+            LastError::Handshake(HandshakeFailure::Protocol(code))
+        }
+        sys::ZMQ_EVENT_HANDSHAKE_FAILED_AUTH => {
+            LastError::Handshake(HandshakeFailure::Refused(code))
+        }
+        _ => return None,
+    })
+}
+
+impl Event {
+    fn parse(number: u64, value: u64, endpoint: &str) -> Self {
+        let endpoint = endpoint.to_owned();
+        if let Some(error) = error_of(number, value) {
+            let reason = |errno: i32| Failure::of(errno).to_string();
+            return match error {
+                LastError::Handshake(reason) => Self::HandshakeFailed { endpoint, reason },
+                LastError::Accept(errno) => Self::AcceptFailed {
+                    endpoint,
+                    reason: reason(errno),
+                },
+                LastError::Bind(errno) => Self::BindFailed {
+                    endpoint,
+                    reason: reason(errno),
+                },
+                LastError::Close(errno) => Self::CloseFailed {
+                    endpoint,
+                    reason: reason(errno),
+                },
+            };
+        }
+        match u32::try_from(number).unwrap_or(0) {
+            sys::ZMQ_EVENT_LISTENING => Self::Listening { endpoint },
+            sys::ZMQ_EVENT_CONNECT_DELAYED => Self::Connecting { endpoint },
+            sys::ZMQ_EVENT_CONNECT_RETRIED => Self::ConnectingAgain {
+                endpoint,
+                pause: Duration::from_millis(value),
+            },
+            sys::ZMQ_EVENT_CONNECTED => Self::Connected { endpoint },
+            sys::ZMQ_EVENT_ACCEPTED => Self::Accepted { endpoint },
+            sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => Self::PeerJoined { endpoint },
+            sys::ZMQ_EVENT_DISCONNECTED => Self::Disconnected { endpoint },
+            sys::ZMQ_EVENT_CLOSED => Self::Closed { endpoint },
+            _ => Self::Unknown(number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Event, Monitor};
+
+    /// Whatever libzmq may say, now or in another version.
+    #[test]
+    fn no_event_and_no_value_is_too_strange() {
+        let (monitor, events) = Monitor::new("strange", 100_000);
+        let events = events.expect("asked for");
+        let numbers = (0..64).map(|bit| 1u64 << bit);
+        for number in numbers.chain([0, 3, 0xffff, u64::MAX]) {
+            for value in [0, 1, 0x7fff_ffff, 0x8000_0000, 0x1000_0011, u64::MAX] {
+                monitor.told(number, value, "tcp://127.0.0.1:1");
+                let event = events.try_recv().expect("each is told");
+                let _ = format!("{event:?}");
+                if number > 0x8000 || !number.is_power_of_two() {
+                    assert_eq!(event, Event::Unknown(number));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_channel_drops_and_counts() {
+        let (monitor, events) = Monitor::new("full", 2);
+        for _ in 0..5 {
+            monitor.told(8, 0, "tcp://127.0.0.1:1");
+        }
+        let mut stats = crate::Stats::default();
+        monitor.add_to(&mut stats);
+        assert_eq!(stats.events_dropped, 3);
+        assert_eq!(events.expect("asked for").len(), 2);
+    }
+
+    #[test]
+    fn a_connection_that_never_shook_hands_was_no_peer() {
+        let (monitor, _) = Monitor::new("peers", 0);
+        for (number, value, peers) in [
+            (4096, 7, 1),
+            (512, 9, 1),
+            (4096, 9, 2),
+            (512, 7, 1),
+            (512, 7, 1),
+            (512, 9, 0),
+        ] {
+            monitor.told(number, value, "ipc://same");
+            assert_eq!(monitor.peers(), peers);
+        }
+        monitor.end();
+        assert!(!monitor.wait_for_peer(Duration::from_secs(60)));
+    }
+}

@@ -1,0 +1,75 @@
+//  What a socket tells of its connections, told at once; see mends.h.
+
+#include "inside.hpp"
+
+#include <map>
+#include <mutex>
+
+#include "endpoint.hpp"
+
+namespace
+{
+GRANT (zmq::mutex_t, monitor_sync_of, zmq::socket_base_t, _monitor_sync);
+GRANT (int64_t, monitor_events_of, zmq::socket_base_t, _monitor_events);
+
+struct watcher_t
+{
+    pushpull_told_fn *told;
+    void *hint;
+};
+
+std::mutex watchers_sync;
+std::map<const zmq::socket_base_t *, watcher_t> watchers;
+}
+
+//  libzmq holds the socket's _monitor_sync around this, and pushpull_watch takes it: so
+//  nobody is told any more once pushpull_watch has returned.
+bool pushpull_told (const zmq::socket_base_t *socket_,
+                    uint64_t event_,
+                    const uint64_t *values_,
+                    uint64_t count_,
+                    const zmq::endpoint_uri_pair_t &pair_)
+{
+    watcher_t watcher;
+    {
+        const std::lock_guard<std::mutex> lock (watchers_sync);
+        const std::map<const zmq::socket_base_t *, watcher_t>::const_iterator at =
+          watchers.find (socket_);
+        if (at == watchers.end ())
+            return false;
+        watcher = at->second;
+    }
+    //  What libzmq does next may depend on it.
+    const int error = errno;
+    watcher.told (watcher.hint, event_, count_ > 0 ? values_[0] : 0,
+                  pair_.identifier ().c_str ());
+    errno = error;
+    return true;
+}
+
+int pushpull_descriptor (zmq::stream_engine_base_t *engine_)
+{
+    return static_cast<int> (fd_of (*engine_));
+}
+
+int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    if (!socket)
+        return -1;
+    zmq::scoped_lock_t monitor_lock (monitor_sync_of (*socket));
+    try {
+        const std::lock_guard<std::mutex> lock (watchers_sync);
+        if (told_) {
+            const watcher_t watcher = {told_, hint_};
+            watchers[socket] = watcher;
+        } else
+            watchers.erase (socket);
+    }
+    catch (...) {
+        errno = ENOMEM;
+        return -1;
+    }
+    monitor_events_of (*socket) = told_ ? ZMQ_EVENT_ALL : 0;
+    return 0;
+}
