@@ -1,12 +1,14 @@
 //! forward, bench, info, completions and man.
 
+use std::io::{BufRead, BufReader};
+
 use pushpull::{Pull, Push};
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
     harness::{within, LONG},
-    program::{a_while, start, Place},
+    program::{a_while, start, start_unread, Place},
 };
 
 #[test]
@@ -113,5 +115,49 @@ fn completions_and_man_pages_know_every_command() {
         for page in ["pushpull.1", "pushpull-push.1", "pushpull-forward.1"] {
             assert!(folder.path().join(page).exists(), "{page}");
         }
+    });
+}
+
+#[test]
+fn monitor_tells_who_comes_and_goes_and_takes_nothing() {
+    within(20, || {
+        let place = Place::new();
+        let mut monitor = start_unread(&["monitor", "--json", &place.endpoint]);
+        let mut lines = BufReader::new(monitor.take_stdout()).lines();
+        let mut hears = |event: &str| {
+            let heard = lines
+                .by_ref()
+                .map(|line| -> Value { serde_json::from_str(&line.unwrap()).unwrap() });
+            heard
+                .take(10_000)
+                .find(|told| told["event"] == event)
+                .unwrap()
+        };
+        let pull = Pull::bind(&place.endpoint).unwrap();
+        assert_eq!(hears("peer_joined")["endpoint"], *place.endpoint);
+        // With somebody to send, it still is one that sends nothing.
+        let push = Push::connect(&place.endpoint).unwrap();
+        push.send("one").unwrap();
+        assert_eq!(pull.recv().unwrap(), "one".into());
+        assert_eq!(pull.close().unwrap().count(), 0);
+        hears("disconnected");
+        hears("connecting_again");
+        monitor.signal(Signal::INT);
+        monitor.end().silent();
+        push.abort().for_each(drop);
+    });
+}
+
+#[test]
+fn push_and_pull_tell_their_events_when_asked() {
+    within(20, || {
+        let place = Place::new();
+        let pull = start(&["pull", "--eof", "--events", &place.endpoint]);
+        start(&["push", "--eof", "--events", &place.endpoint])
+            .fed(b"one\n")
+            .with(0, "peer_joined");
+        let told = pull.end();
+        assert!(told.err.contains("listening"), "{}", told.err);
+        assert_eq!(told.with(0, "peer_joined"), b"one\n");
     });
 }

@@ -62,6 +62,7 @@ fn help_is_there_for_every_command() {
             "pull",
             "forward",
             "bench",
+            "monitor",
             "info",
             "completions",
             "man",

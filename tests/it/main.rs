@@ -23,6 +23,7 @@ mod frames;
 mod nine_faults;
 mod outcomes;
 mod peers_leave;
+mod prometheus;
 mod prompt;
 mod worker_failure;
 

@@ -37,7 +37,7 @@ Endpoints:
   Options of the queue can stand behind the endpoint, as in a URL, or in -o:
     'tcp://*:5555?high_water_mark=100&heartbeat=3s'
     -o high_water_mark=100 -o heartbeat=3s
-  A wrong one is told with what is allowed; -o help=me lists them all.
+  A wrong one is told with what is allowed; -o help lists them all.
 
 Exit status:
   0    all done
@@ -64,6 +64,7 @@ pub enum Command {
     Pull(PullArgs),
     Forward(ForwardArgs),
     Bench(BenchArgs),
+    Monitor(MonitorArgs),
     Info(InfoArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -92,6 +93,11 @@ pub struct TellArgs {
     /// Tell progress and the end as JSON, one object a line, on standard error
     #[arg(long)]
     pub json: bool,
+
+    /// Tell what happens to the queue as well, on standard error: peers that join
+    /// and leave, stalls
+    #[arg(long)]
+    pub events: bool,
 
     /// No progress line, also on a terminal
     #[arg(short, long, conflicts_with = "json")]
@@ -243,6 +249,30 @@ pub struct BenchArgs {
 pub enum Transport {
     Ipc,
     Tcp,
+}
+
+/// Tell what happens to connections at an endpoint.
+///
+/// Calls the endpoint as a sender with nothing to send (or listens there, with
+/// --bind) and writes a line for each event: connected, peer_joined, disconnected,
+/// handshake_failed and so on. It takes no messages from anybody. Where a sender
+/// listens, the handshake fails, which tells as much. For the events of a queue at
+/// work see --events of push, pull and forward.
+#[derive(Debug, clap::Args)]
+pub struct MonitorArgs {
+    /// What to call, such as ipc:///tmp/jobs.sock or tcp://host:5555
+    pub endpoint: String,
+
+    /// End after this time
+    #[arg(short, long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub time: Option<Duration>,
+
+    /// Write the events as JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub queue: QueueArgs,
 }
 
 /// Tell the version, the platform, and which libzmq is inside.

@@ -10,9 +10,9 @@ use pushpull::{
 use crate::{
     args::{ForwardArgs, QueueArgs},
     end::{records, End, Result},
+    monitor,
     progress::{Moved, Progress},
     pull::close,
-    queue::TICK,
     signals::{interrupts, Heard},
 };
 
@@ -21,17 +21,19 @@ pub fn run(args: &ForwardArgs) -> Result {
     let from = plain.config(&args.from, "bind")?;
     let to = plain.config(&args.to, "connect")?;
     let interrupts = interrupts()?;
-    let push = Push::open_batched(to)?;
-    let pull = Pull::open_batched(from)?;
+    let push = Push::open_batched(args.tell.config(to))?;
+    let pull = Pull::open_batched(args.tell.config(from))?;
+    monitor::beside(push.events(), args.tell.json);
+    monitor::beside(pull.events(), args.tell.json);
     let progress = Progress::new("forward", &args.tell, true);
     progress.opened(pull.endpoints(), &args.from);
     progress.opened(push.endpoints(), &args.to);
     let mut way = Way {
         heard: Heard::new(push.stopper()),
         push,
+        ticks: tick(progress.period()),
         progress,
         interrupts,
-        ticks: tick(TICK),
         taken: 0,
     };
 

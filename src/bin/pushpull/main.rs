@@ -9,6 +9,7 @@ mod end;
 mod forward;
 mod info;
 mod input;
+mod monitor;
 mod output;
 mod progress;
 mod pull;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => pull::run(args),
         Command::Forward(args) => forward::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Monitor(args) => monitor::run(args),
         Command::Info(args) => info::run(args),
         Command::Completions(args) => info::completions(args.shell),
         Command::Man(args) => info::man(args),

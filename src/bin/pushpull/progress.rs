@@ -89,6 +89,14 @@ impl Progress {
         }
     }
 
+    /// How often to show it. Nobody is woken for nothing more than once a second.
+    pub fn period(&self) -> Duration {
+        match self.shown {
+            Shown::Line(_) => Duration::from_millis(200),
+            _ => Duration::from_secs(1),
+        }
+    }
+
     pub fn is_shown(&self) -> bool {
         !matches!(self.shown, Shown::Nothing)
     }

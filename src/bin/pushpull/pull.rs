@@ -18,9 +18,9 @@ use pushpull::{
 use crate::{
     args::PullArgs,
     end::{records, End, Result},
+    monitor,
     output::{self, Output},
     progress::{Moved, Progress},
-    queue::TICK,
     signals::{interrupts, Heard},
 };
 
@@ -28,10 +28,12 @@ pub fn run(args: &PullArgs) -> Result {
     let config = args.queue.config(&args.endpoint, "bind")?;
     let interrupts = interrupts()?;
     let output = Output::new(args.format).map_err(End::of_output)?;
-    let pull = Pull::open_batched(config)?;
+    let pull = Pull::open_batched(args.tell.config(config))?;
+    monitor::beside(pull.events(), args.tell.json);
     let mut progress = Progress::new("pull", &args.tell, !output::is_terminal());
     progress.opened(pull.endpoints(), &args.endpoint);
-    let ticks = tick(args.idle.map_or(TICK, |idle| TICK.min(idle / 4)));
+    let period = progress.period();
+    let ticks = tick(args.idle.map_or(period, |idle| period.min(idle / 4)));
 
     let stopper = pull.stopper();
     let heard = Heard::new(stopper.clone());

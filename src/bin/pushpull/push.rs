@@ -21,9 +21,8 @@ use crate::{
     args::{Format, PushArgs},
     end::{records, End, Result},
     input::{is_closed, Gate, Gated, Records},
-    output,
+    monitor, output,
     progress::{Moved, Progress},
-    queue::TICK,
     signals::{interrupts, Heard},
 };
 
@@ -34,10 +33,11 @@ pub fn run(args: &PushArgs) -> Result {
         File::open(file).map_err(|e| named(file, e))?;
     }
     let interrupts = interrupts()?;
-    let push = Push::open_batched(config)?;
+    let push = Push::open_batched(args.tell.config(config))?;
+    monitor::beside(push.events(), args.tell.json);
     let mut progress = Progress::new("push", &args.tell, true);
     progress.opened(push.endpoints(), &args.endpoint);
-    let ticks = tick(TICK);
+    let ticks = tick(progress.period());
     let heard = Heard::new(push.stopper());
 
     let reader = Arc::new(Reader::default());

@@ -1,10 +1,12 @@
 //! From the command line to a `Config`.
 
-use std::time::Duration;
-
 use pushpull::Config;
 
-use crate::{args::QueueArgs, end::Result};
+use crate::{
+    args::{QueueArgs, TellArgs},
+    end::Result,
+    monitor,
+};
 
 /// A channel of this many batches, unless the user says otherwise: enough that
 /// neither side waits for the other's next turn.
@@ -43,5 +45,12 @@ impl QueueArgs {
     }
 }
 
-/// How often to look at the counters.
-pub const TICK: Duration = Duration::from_millis(200);
+impl TellArgs {
+    /// With the events that are to be told.
+    pub fn config(&self, config: Config) -> Config {
+        match self.events {
+            true => config.events(monitor::ROOM),
+            false => config,
+        }
+    }
+}
