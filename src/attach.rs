@@ -9,14 +9,13 @@ use std::{
 use crossbeam_channel::Receiver;
 use zmq_sys as sys;
 
-#[cfg(unix)]
-use crate::ipc::{self, SocketFile};
 use crate::{
     config::Config,
     context::{Context, Failure, Socket, SocketKind},
     control::{Control, Listener},
     endpoint::{Endpoint, Role, Transport},
     error::{OpenError, OpenErrorKind},
+    ipc::{self, SocketFile},
     monitor::{Event, Monitor},
     native,
 };
@@ -27,7 +26,6 @@ use crate::{
 /// hold the inodes, then the watch over the socket, then the sockets, and then it is waited for until libzmq's
 /// threads have let go of them.
 pub(crate) struct Attached {
-    #[cfg(unix)]
     files: Vec<SocketFile>,
     _watch: native::Watch,
     pub(crate) socket: Socket,
@@ -89,7 +87,6 @@ impl Attached {
         }
         let (monitor, events) = Monitor::new(&name, config.events);
         let mut attached = Self {
-            #[cfg(unix)]
             files: Vec::new(),
             _watch: native::Watch::over(&socket, &monitor),
             socket,
@@ -129,11 +126,8 @@ impl Attached {
     fn bind(&mut self, endpoint: &Endpoint, config: &Config) -> Result<Endpoint, OpenError> {
         let mut text = endpoint.to_string();
         let fail = |text: &str, failure| OpenError::from_failure(text, failure);
-        #[cfg(unix)]
         if endpoint.transport() == Transport::Ipc && !endpoint.is_abstract() {
-            use std::os::fd::{AsRawFd, IntoRawFd};
-
-            let (fd, file) = if endpoint.address() == "*" {
+            let (listener, file) = if endpoint.address() == "*" {
                 let (path, listener) = ipc::listen_anywhere(config.mode)?;
                 text = format!("ipc://{path}");
                 listener
@@ -141,18 +135,17 @@ impl Attached {
                 ipc::listen(&text, endpoint.address(), config.mode)?
             };
             self.files.push(file);
+            let number = ipc::number(&listener).map_err(|e| OpenError::from_io(&text, e))?;
             let set = |fd| self.socket.set_int(sys::ZMQ_USE_FD, fd);
-            set(fd.as_raw_fd()).map_err(|f| fail(&text, f))?;
+            set(number).map_err(|f| fail(&text, f))?;
             let bound = self.socket.bind(&text);
             if bound.is_ok() {
-                // libzmq closes it from here on.
-                let _ = fd.into_raw_fd();
+                ipc::leave(listener);
             }
             set(-1).map_err(|f| fail(&text, f))?;
             bound.map_err(|f| fail(&text, f))?;
             return Ok(endpoint.resolved(&text));
         }
-        let _ = config;
         if endpoint.transport() == Transport::Tcp && text.ends_with(":*") {
             text.replace_range(text.len() - 1.., "0");
         }
@@ -165,7 +158,6 @@ impl Attached {
 
     fn connect(&mut self, endpoint: &Endpoint) -> Result<Endpoint, OpenError> {
         let text = endpoint.to_string();
-        #[cfg(unix)]
         if endpoint.transport() == Transport::Ipc && !endpoint.is_abstract() {
             ipc::check_connect(&text, endpoint.address())?;
         }
@@ -185,7 +177,6 @@ impl Attached {
                 let _ = self.socket.unbind(&endpoint.to_string());
             }
         }
-        #[cfg(unix)]
         self.files.clear();
     }
 
@@ -210,7 +201,7 @@ impl Attached {
 fn warn_of_loss(name: &str, endpoints: &[Endpoint]) {
     static ONCE: Once = Once::new();
     let ipc = endpoints.iter().any(|e| e.transport() == Transport::Ipc);
-    if ipc && !native::libzmq().lossless_ipc {
+    if ipc && !cfg!(pushpull_native) {
         ONCE.call_once(|| {
             log::warn!(
                 "{name}: this libzmq loses messages when a sender closes an ipc connection \

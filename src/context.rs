@@ -220,13 +220,41 @@ impl Failure {
     }
 
     pub(crate) fn io(self) -> io::Error {
-        // libzmq numbers its own errors from here on; the system knows the rest.
-        const OWN_ERRORS: c_int = 156_384_712;
-        if self.0 < OWN_ERRORS && cfg!(unix) {
-            io::Error::from_raw_os_error(self.0)
-        } else {
-            io::Error::other(self.to_string())
+        match self.of_the_system() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::other(self.to_string()),
         }
+    }
+
+    /// The number that the system has for the error, unless it is libzmq's own.
+    #[cfg(unix)]
+    fn of_the_system(self) -> Option<i32> {
+        const OWN_ERRORS: c_int = 156_384_712;
+        (self.0 < OWN_ERRORS).then_some(self.0)
+    }
+
+    /// libzmq has made an errno of what Winsock said; the C runtime has no text
+    /// for most of them.
+    #[cfg(windows)]
+    fn of_the_system(self) -> Option<i32> {
+        use windows_sys::Win32::Networking::WinSock as w;
+        use zmq_sys::errno as e;
+
+        Some(match self.0 {
+            e::EACCES => w::WSAEACCES,
+            e::EADDRINUSE => w::WSAEADDRINUSE,
+            e::EADDRNOTAVAIL => w::WSAEADDRNOTAVAIL,
+            e::ECONNREFUSED => w::WSAECONNREFUSED,
+            e::EHOSTUNREACH => w::WSAEHOSTUNREACH,
+            e::EMFILE => w::WSAEMFILE,
+            e::EMSGSIZE => w::WSAEMSGSIZE,
+            e::ENETDOWN => w::WSAENETDOWN,
+            e::ENOBUFS => w::WSAENOBUFS,
+            e::ENOTCONN => w::WSAENOTCONN,
+            e::ENOTSOCK => w::WSAENOTSOCK,
+            e::EPROTONOSUPPORT => w::WSAEPROTONOSUPPORT,
+            _ => return None,
+        })
     }
 }
 

@@ -132,18 +132,18 @@ fn check_ipc(role: Role, address: &str, text: &str) -> Result<(), OpenError> {
             "a path of the system's choice can only be bound",
         ));
     }
-    if address.starts_with('@') && !cfg!(any(target_os = "linux", target_os = "android")) {
-        return Err(OpenError::new(
-            OpenErrorKind::Unsupported,
-            text,
-            "abstract socket names exist on Linux alone",
-        ));
-    }
     if address == "@" {
         return Err(OpenError::new(
             OpenErrorKind::InvalidEndpoint,
             text,
             "an abstract socket needs a name behind the @",
+        ));
+    }
+    if address.starts_with('@') && !cfg!(any(target_os = "linux", target_os = "android")) {
+        return Err(OpenError::new(
+            OpenErrorKind::Unsupported,
+            text,
+            "abstract socket names exist on Linux alone",
         ));
     }
     if address.len() > IPC_PATH_MAX {

@@ -249,6 +249,25 @@ impl OpenError {
         Self::io(kind, subject, error)
     }
 
+    /// An error of the system's, as std sorts it.
+    #[cfg(windows)]
+    pub(crate) fn from_io(subject: &str, error: io::Error) -> Self {
+        use io::ErrorKind as Of;
+        use OpenErrorKind::*;
+
+        let kind = match error.kind() {
+            Of::AddrInUse => AddressInUse,
+            Of::NotFound => NotFound,
+            Of::NotADirectory => NotADirectory,
+            Of::PermissionDenied => PermissionDenied,
+            Of::ReadOnlyFilesystem => ReadOnly,
+            Of::OutOfMemory => Resources,
+            Of::InvalidInput => InvalidEndpoint,
+            _ => Other,
+        };
+        Self::io(kind, subject, error)
+    }
+
     /// An error of libzmq's, sorted by its number.
     pub(crate) fn from_failure(subject: &str, failure: crate::context::Failure) -> Self {
         Self::io(kind_of(failure.errno()), subject, failure.io())

@@ -7,7 +7,6 @@ mod control;
 mod endpoint;
 mod error;
 mod intake;
-#[cfg(unix)]
 mod ipc;
 mod message;
 mod monitor;

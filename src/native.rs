@@ -87,7 +87,8 @@ pub struct Libzmq {
     pub version: (u32, u32, u32),
     /// Whether a clean close over `ipc` loses nothing however slow the receiver
     /// is. Stock libzmq loses what is in the kernel when its sender closes
-    /// (libzmq issue 4660).
+    /// (libzmq issue 4660). Ours says so where that was seen to be mended, which
+    /// is Linux; for macOS and Windows it was never tried.
     pub lossless_ipc: bool,
     /// Whether CURVE encryption was built in.
     pub curve: bool,

@@ -4,13 +4,12 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    os::unix::net::UnixStream,
     time::Duration,
 };
 
 use pushpull::{Config, Message, Pull, Push};
 
-use crate::harness::{at, eventually, ms, number, numbered, over_ipc_and_tcp, within, Wire, LONG};
+use crate::harness::{at, eventually, ms, number, numbered, over_bare_streams, within, Wire, LONG};
 
 trait Bytes: Read + Write {}
 impl<T: Read + Write> Bytes for T {}
@@ -26,11 +25,14 @@ impl Stranger {
                 stream.set_read_timeout(Some(LONG)).unwrap();
                 Self(Box::new(stream))
             }
+            #[cfg(unix)]
             (_, path) => {
-                let stream = UnixStream::connect(path).unwrap();
+                let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
                 stream.set_read_timeout(Some(LONG)).unwrap();
                 Self(Box::new(stream))
             }
+            #[cfg(not(unix))]
+            other => panic!("std has no such streams here: {other:?}"),
         }
     }
 
@@ -44,7 +46,7 @@ impl Stranger {
     fn is_hung_up_on(&mut self) -> Vec<u8> {
         let mut heard = Vec::new();
         match self.0.read_to_end(&mut heard) {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => panic!("still connected"),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => panic!("still connected"),
             _ => heard,
         }
     }
@@ -165,7 +167,7 @@ fn open_pull(wire: &Wire) -> Pull {
 
 #[test]
 fn strangers_are_hung_up_on_and_harm_nobody() {
-    over_ipc_and_tcp(60, |wire| {
+    over_bare_streams(60, |wire| {
         let pull = open_pull(wire);
         let push = Push::connect(&at(&pull)).unwrap();
         let mut sent = 0;
@@ -203,7 +205,7 @@ fn strangers_are_hung_up_on_and_harm_nobody() {
 
 #[test]
 fn strangers_take_no_message_from_a_push() {
-    over_ipc_and_tcp(60, |wire| {
+    over_bare_streams(60, |wire| {
         let config = Config::bind(&wire.address()).handshake_timeout(ms(100));
         let push = Push::open(config).unwrap();
         for n in 0..100 {
@@ -229,7 +231,7 @@ fn strangers_take_no_message_from_a_push() {
 /// The measure of the others: what these bytes would be, were they right.
 #[test]
 fn a_stranger_who_speaks_zmtp_3_is_a_peer() {
-    over_ipc_and_tcp(20, |wire| {
+    over_bare_streams(20, |wire| {
         let pull = open_pull(wire);
         let mut peer = Stranger::call(&at(&pull));
         peer.shakes_hands("PUSH")
@@ -244,7 +246,7 @@ fn a_stranger_who_speaks_zmtp_3_is_a_peer() {
 
 #[test]
 fn a_frame_of_the_largest_size_is_let_in_and_the_next_larger_is_not() {
-    over_ipc_and_tcp(20, |wire| {
+    over_bare_streams(20, |wire| {
         let pull = open_pull(wire);
         let push = Push::connect(&at(&pull)).unwrap();
         push.send(numbered(1, 1 << 20)).unwrap();
@@ -260,7 +262,7 @@ fn a_frame_of_the_largest_size_is_let_in_and_the_next_larger_is_not() {
 
 #[test]
 fn a_message_that_was_begun_and_not_finished_is_not_delivered() {
-    over_ipc_and_tcp(20, |wire| {
+    over_bare_streams(20, |wire| {
         let pull = open_pull(wire);
         for _ in 0..20 {
             let mut peer = Stranger::call(&at(&pull));
@@ -280,7 +282,7 @@ fn a_message_that_was_begun_and_not_finished_is_not_delivered() {
 
 #[test]
 fn a_peer_of_zmtp_2_is_let_in_when_that_is_asked_for() {
-    over_ipc_and_tcp(20, |wire| {
+    over_bare_streams(20, |wire| {
         let config = Config::bind(&wire.address()).legacy_peers(true);
         let pull = Pull::open(config).unwrap();
         let mut peer = Stranger::call(&at(&pull));
@@ -299,7 +301,7 @@ fn a_peer_of_zmtp_2_is_let_in_when_that_is_asked_for() {
 
 #[test]
 fn a_peer_of_zmtp_2_is_shut_out_otherwise() {
-    over_ipc_and_tcp(20, |wire| {
+    over_bare_streams(20, |wire| {
         let pull = Pull::bind(&wire.address()).unwrap();
         let mut peer = Stranger::call(&at(&pull));
         peer.say(&greeting_of_zmtp_2()).say(b"\x00\x05hello");
@@ -310,7 +312,7 @@ fn a_peer_of_zmtp_2_is_shut_out_otherwise() {
 
 #[test]
 fn a_stranger_that_says_nothing_is_hung_up_on_in_time() {
-    over_ipc_and_tcp(20, |wire| {
+    over_bare_streams(20, |wire| {
         let pull = open_pull(wire);
         let (took, _) = crate::harness::timed(|| Stranger::call(&at(&pull)).is_hung_up_on());
         assert!(took >= ms(90) && took < Duration::from_secs(5), "{took:?}");

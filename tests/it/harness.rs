@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pushpull::{Config, Message, Pull, Push};
+use pushpull::{Config, Message, OpenErrorKind, Pull, Push};
 use tempfile::TempDir;
 
 /// For waits that end at once unless something is broken.
@@ -50,21 +50,21 @@ pub fn undisturbed<F: FnOnce()>(seconds: u64, test: F) {
 pub fn over_ipc_and_tcp<F: Fn(&Wire)>(seconds: u64, test: F) {
     let name = name_of(&test);
     let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    limited(&name, seconds, || each_wire(test));
+    limited(&name, seconds, || each_wire(transports(), test));
 }
 
 /// [`undisturbed`], once for each transport.
 pub fn undisturbed_over_ipc_and_tcp<F: Fn(&Wire)>(seconds: u64, test: F) {
     let name = name_of(&test);
     let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
-    limited(&name, seconds, || each_wire(test));
+    limited(&name, seconds, || each_wire(transports(), test));
 }
 
 /// Runs a test in a process of its own, where nothing else opens descriptors,
 /// starts threads or burns time.
 pub fn in_own_process<F: FnOnce()>(seconds: u64, test: F) {
     let name = name_of(&test);
-    if env::var(ROLE).as_deref() == Ok("alone") {
+    if role().as_deref() == Some("alone") {
         return limited(&name, seconds, test);
     }
     let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
@@ -73,8 +73,24 @@ pub fn in_own_process<F: FnOnce()>(seconds: u64, test: F) {
     });
 }
 
-fn each_wire(test: impl Fn(&Wire)) {
-    for transport in ["ipc", "tcp"] {
+/// [`within`], once for each transport that std can speak as well.
+pub fn over_bare_streams<F: Fn(&Wire)>(seconds: u64, test: F) {
+    let name = name_of(&test);
+    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let transports: &[_] = if cfg!(unix) { &["ipc", "tcp"] } else { &["tcp"] };
+    limited(&name, seconds, || each_wire(transports, test));
+}
+
+/// Unix everywhere has Unix sockets, Windows from 10 version 1803 on, Wine not yet.
+pub fn transports() -> &'static [&'static str] {
+    match Pull::bind("ipc://*") {
+        Err(e) if cfg!(windows) && e.kind() == OpenErrorKind::Unsupported => &["tcp"],
+        _ => &["ipc", "tcp"],
+    }
+}
+
+fn each_wire(transports: &[&'static str], test: impl Fn(&Wire)) {
+    for transport in transports {
         let wire = Wire::new(transport);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| test(&wire))) {
             eprintln!("... over {transport}");

@@ -12,6 +12,7 @@ mod harness;
 mod accounting;
 mod api;
 mod back_pressure;
+mod bad_bytes;
 mod bad_input;
 mod channels;
 mod config;
@@ -27,8 +28,6 @@ mod prometheus;
 mod prompt;
 mod worker_failure;
 
-#[cfg(unix)]
-mod bad_bytes;
 #[cfg(target_os = "linux")]
 mod costs;
 #[cfg(target_os = "linux")]
@@ -39,3 +38,5 @@ mod ipc_file;
 mod ipc_paths;
 #[cfg(target_os = "linux")]
 mod signals;
+#[cfg(windows)]
+mod windows;

@@ -5,7 +5,7 @@ use std::thread;
 use pushpull::{Config, OutcomeError, Push};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, within, Wire, LONG,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, transports, within, Wire, LONG,
 };
 
 #[test]
@@ -31,7 +31,7 @@ fn every_item_has_one_outcome_in_order() {
 fn outcomes_that_nobody_reads_change_nothing_for_a_million_messages() {
     within(100, || {
         const ALL: u64 = 1_000_000;
-        let wire = Wire::new("ipc");
+        let wire = Wire::new(transports()[0]);
         let pull = wire.pull();
         let push = Push::open(Config::connect(&at(&pull)).outcomes(10)).unwrap();
         thread::scope(|scope| {

@@ -1,5 +1,7 @@
 //! Builds libzmq and what native/ adds to it.
 
+mod mingw;
+
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,21 +9,26 @@ use std::path::PathBuf;
 /// The libzmq inside the pinned zeromq-src.
 const VERSION: &str = "4.3.5";
 
-/// What native/ mends, by the names that README.md uses.
-const MENDS: &[&str] = &[
+/// What native/ mends everywhere, by the names that README.md uses.
+const MENDS: &[&str] = &["reconnect-after-error", "no-orders-to-the-dead"];
+/// What it mends on one system. Only what was seen to hold there: native/mends.h does more.
+const LINUX_MENDS: &[&str] = &[
     "lossless-ipc",
     "calm-listener",
     "bounded-messages",
     "soft-start",
-    "reconnect-after-error",
-    "no-orders-to-the-dead",
 ];
+const WINDOWS_MENDS: &[&str] = &["bounded-messages", "no-abort-on-network", "tcp-mailboxes"];
 
 fn main() {
-    println!("cargo:rerun-if-changed=build/main.rs");
+    println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=native");
 
     let target = env::var("TARGET").unwrap();
+    let mingw = target.contains("windows-gnu");
+    if mingw {
+        mingw::choose_compiler(&target);
+    }
     if let Err(what) = find_compiler() {
         // Fails the build by itself, and without the noise of a failed script.
         println!("cargo::error={what}");
@@ -29,20 +36,37 @@ fn main() {
     }
     optimise();
     force_header(&target);
+    if mingw {
+        mingw::prepare(&target);
+    }
 
     let sodium = sodium();
     zeromq_src::Build::new()
         .with_libsodium(sodium.clone())
         .build();
     native(&target, sodium.is_some());
+    if mingw {
+        mingw::finish();
+    }
 
     println!("cargo:version={VERSION}");
-    println!("cargo:mends={}", MENDS.join(","));
+    println!("cargo:mends={}", mends(&target).join(","));
     println!(
         "cargo:features={}",
         if sodium.is_some() { "curve" } else { "" }
     );
     println!("cargo:native=1");
+}
+
+fn mends(target: &str) -> Vec<&'static str> {
+    let more = if target.contains("linux") {
+        LINUX_MENDS
+    } else if target.contains("windows") {
+        WINDOWS_MENDS
+    } else {
+        &[]
+    };
+    [MENDS, more].concat()
 }
 
 /// The only thing a user may lack. Said in one line, instead of by the panic of the
@@ -80,29 +104,33 @@ fn force_header(target: &str) {
     } else {
         "-include native/mends.h"
     };
-    // The variable that `cc` looks at first; it takes the place of the others, so it
-    // begins with what the user has set in whichever of them counts.
-    let own = format!("CXXFLAGS_{target}");
-    let candidates = [
-        own.clone(),
-        format!("CXXFLAGS_{}", target.replace('-', "_")),
-        format!(
-            "{}_CXXFLAGS",
-            if env::var("HOST").as_deref() == Ok(target) {
-                "HOST"
-            } else {
-                "TARGET"
-            }
-        ),
-        "CXXFLAGS".to_string(),
-    ];
-    let mut flags = candidates
-        .iter()
-        .find_map(env::var_os)
-        .unwrap_or_else(OsString::new);
+    add_flags("CXXFLAGS", target, header);
+}
+
+/// Adds to the flags that the user has set for `cc`, in whichever variable counts.
+fn add_flags(name: &str, target: &str, more: &str) {
+    let mut flags = user_variable(name, target).unwrap_or_default();
     flags.push(" ");
-    flags.push(header);
-    env::set_var(own, flags);
+    flags.push(more);
+    // The one that `cc` looks at first; it takes the place of the others.
+    env::set_var(format!("{name}_{target}"), flags);
+}
+
+/// What the user has told `cc`, for all targets or for this one.
+fn user_variable(name: &str, target: &str) -> Option<OsString> {
+    let kind = if env::var("HOST").as_deref() == Ok(target) {
+        "HOST"
+    } else {
+        "TARGET"
+    };
+    [
+        format!("{name}_{target}"),
+        format!("{name}_{}", target.replace('-', "_")),
+        format!("{kind}_{name}"),
+        name.to_string(),
+    ]
+    .iter()
+    .find_map(env::var_os)
 }
 
 /// With feature `curve`: where libsodium-sys-stable has put its headers and archive.
@@ -128,8 +156,11 @@ fn native(target: &str, curve: bool) {
         .cpp(true)
         .file("native/pushpull.cpp")
         .file("native/traffic.cpp")
+        .file("native/bounds.cpp")
+        .file("native/mends_linux.cpp")
+        .file("native/mends_bsd.cpp")
+        .file("native/mends_windows.cpp")
         .file("native/events.cpp")
-        .file("native/mends.cpp")
         .include("native")
         .include(out.join("source/include"))
         .include(out.join("source/src"))

@@ -29,6 +29,12 @@
 #include "grant.hpp"
 #include "pushpull.h"
 
+//  Windows still has names for two kinds of pointers of its 16-bit days.
+#if defined _WIN32
+#undef near
+#undef far
+#endif
+
 #if ZMQ_VERSION != ZMQ_MAKE_VERSION(4, 3, 5)
 #error "native/ is written against the private parts of libzmq 4.3.5"
 #endif

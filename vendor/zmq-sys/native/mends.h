@@ -1,6 +1,6 @@
 /* Forced into every file of libzmq before its first line (-include, /FI). It mends
    libzmq 4.3.5 without touching a line of it: by naming other functions in place of
-   those it calls. mends.cpp holds them. README.md tells which test shows each mend. */
+   those it calls. mends_*.cpp hold them. README.md tells which test shows each mend. */
 
 #ifndef PUSHPULL_MENDS_H
 #define PUSHPULL_MENDS_H
@@ -16,6 +16,18 @@
 #define PUSHPULL_SECOND(...)                                                   \
     PUSHPULL_EXPAND (PUSHPULL_SECOND_OF (__VA_ARGS__, ~, ~))
 #define PUSHPULL_SECOND_OF(a, b, ...) b
+/* PUSHPULL_FOR_n (name, other, (args)) is `name` for n arguments, and else `other`: a
+   system call shares its name with methods of libzmq, but not the number of arguments. */
+#define PUSHPULL_SIXTH(a, b, c, d, e, f, ...) f
+#define PUSHPULL_FOR_3(name, other, ...)                                       \
+    PUSHPULL_EXPAND (                                                          \
+      PUSHPULL_SIXTH (__VA_ARGS__, other, other, name, other, other, ~))
+#define PUSHPULL_FOR_4(name, other, ...)                                       \
+    PUSHPULL_EXPAND (                                                          \
+      PUSHPULL_SIXTH (__VA_ARGS__, other, name, other, other, other, ~))
+#define PUSHPULL_FOR_5(name, other, ...)                                       \
+    PUSHPULL_EXPAND (                                                          \
+      PUSHPULL_SIXTH (__VA_ARGS__, name, other, other, other, other, ~))
 
 /* reconnect-after-error. A connecting socket whose peer breaks the protocol, be it only
    once, or be it the socket itself (a tcp connection to a local port that nobody listens
@@ -157,8 +169,8 @@ extern "C" {
 #endif
 
 /* lossless-ipc and calm-listener as above, in kqueue's terms: an end of file that is
-   reported along with readiness is libzmq's cue to read twice. Never compiled, never run: we
-   have no such machine. */
+   reported along with readiness is libzmq's cue to read twice. Compiled for macOS, never
+   run: we have no such machine, and the build script does not claim them there. */
 int pushpull_kevent (int queue_,
                      const struct kevent *changes_,
                      int change_count_,
@@ -169,12 +181,66 @@ int pushpull_accept (int fd_, struct sockaddr *address_, socklen_t *size_);
 int pushpull_accept4 (int fd_, struct sockaddr *address_, socklen_t *size_, int flags_);
 /* With arguments, so as to leave `struct kevent` and the methods called accept alone. */
 #define kevent(a, b, c, d, e, f) pushpull_kevent (a, b, c, d, e, f)
-#define accept(a, b, c) pushpull_accept (a, b, c)
+#define accept(...)                                                            \
+    PUSHPULL_FOR_3 (pushpull_accept, accept, __VA_ARGS__) (__VA_ARGS__)
 #define accept4(a, b, c, d) pushpull_accept4 (a, b, c, d)
 
 #if defined __cplusplus
 }
 #endif
+
+#elif defined _WIN32 && defined __cplusplus
+
+#if !defined NOMINMAX
+#define NOMINMAX
+#endif
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <stdint.h>
+
+extern "C" {
+
+/* bounded-messages as above; wepoll has epoll's names.
+
+   Of lossless-ipc: a hang-up is handed on only as the readiness that was asked for, and a
+   descriptor that is polled for nothing hears of it once. For tcp that is what happens
+   anyway, since Windows reports a clean close as readiness. Whether ipc needs it nobody
+   knows: it was never run on a Windows that has Unix sockets, and is not claimed. */
+int pushpull_epoll_ctl (void *epoll_, int what_, uintptr_t fd_, struct epoll_event *event_);
+int pushpull_epoll_wait (void *epoll_,
+                         struct epoll_event *events_,
+                         int room_,
+                         int timeout_);
+#define epoll_ctl(a, b, c, d) pushpull_epoll_ctl (a, b, c, d)
+#define epoll_wait(a, b, c, d) pushpull_epoll_wait (a, b, c, d)
+
+/* no-abort-on-network. libzmq ends the process when Winsock answers with an error that is
+   not on its lists: "host unreachable" to recv, say, or "network is down" to accept. Here
+   those end the connection. With an ipc connection that is refused late it takes
+   Winsock's numbers for those of the C runtime, and ends the process too. A listener that
+   has run out of buffers waits for a moment, in place of a spin. */
+SOCKET pushpull_wsa_accept (SOCKET fd_, struct sockaddr *address_, int *size_);
+int pushpull_wsa_send (SOCKET fd_, const char *data_, int size_, int flags_);
+int pushpull_wsa_recv (SOCKET fd_, char *data_, int size_, int flags_);
+int pushpull_wsa_getsockopt (SOCKET fd_, int level_, int name_, char *value_, int *size_);
+#define accept(...)                                                            \
+    PUSHPULL_FOR_3 (pushpull_wsa_accept, accept, __VA_ARGS__) (__VA_ARGS__)
+#define send(...)                                                              \
+    PUSHPULL_FOR_4 (pushpull_wsa_send, send, __VA_ARGS__) (__VA_ARGS__)
+#define recv(...)                                                              \
+    PUSHPULL_FOR_4 (pushpull_wsa_recv, recv, __VA_ARGS__) (__VA_ARGS__)
+#define getsockopt(...)                                                        \
+    PUSHPULL_FOR_5 (pushpull_wsa_getsockopt, getsockopt, __VA_ARGS__) (__VA_ARGS__)
+
+/* tcp-mailboxes. libzmq makes the pair of sockets behind each mailbox in a folder of its
+   own under the temporary one (with MinGW's C runtime: at the root of the current drive),
+   and ends the process if it can't name one. Over ipc nothing is won by that, so here the
+   path is one that no socket fits into, and libzmq goes on to its second way, tcp. */
+#define create_ipc_wildcard_address(folder, file)                              \
+    PUSHPULL_SECOND (PUSHPULL_WILDCARD_##folder,                               \
+                     create_ipc_wildcard_address (folder, file))
+#define PUSHPULL_WILDCARD_dirname ~, filename.assign (256, '?')
+}
 
 #endif
 

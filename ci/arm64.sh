@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Linux on arm64, with glibc: builds with Debian's cross compiler, and runs the programs and
+# the tests under qemu. On a fresh Debian as root.
+set -euo pipefail
+. "$(dirname "$0")/cross.sh"
+
+# Tests that are left out under qemu, and why.
+skipped=(
+    # qemu-user passes no file locks or namespaces of a child on as they are.
+)
+
+tools() {
+    packages g++-aarch64-linux-gnu qemu-user-static
+    rust_for aarch64-unknown-linux-gnu
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
+    qemu=(qemu-aarch64-static -L /usr/aarch64-linux-gnu)
+    aarch64-linux-gnu-g++ --version | head -1
+    qemu-aarch64-static --version | head -1
+}
+
+linked() {
+    local program
+    for program in pushpull examples/pipeline embed; do
+        program=$(built "$program")
+        aarch64-linux-gnu-strip -o "$program.stripped" "$program"
+        echo "$program: $(stat -c %s "$program.stripped") bytes stripped, needs:"
+        aarch64-linux-gnu-readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(.*\)\]/    \1/p'
+    done
+}
+
+programs() {
+    "${qemu[@]}" "$(built pushpull)" info
+    "${qemu[@]}" "$(built examples/pipeline)"
+    "${qemu[@]}" "$(built embed)"
+}
+
+tests() {
+    ((${#skipped[@]} == 0)) || printf 'left out: %s\n' "${skipped[@]}"
+    "${cargo[@]}" test --locked "${std[@]}" --lib --tests -- "${skipped[@]/#/--skip=}"
+}
+
+step "tools" tools
+step "library, program, example" build_all
+step "embedding program" build_embedded
+step "what they link to" linked
+step "programs under qemu" programs
+step "tests" tests
+all_ok

@@ -1,0 +1,108 @@
+# For ci/windows.sh, musl.sh, arm64.sh and macos.sh, to be sourced: a Rust that can build
+# for another platform, what each of them builds, and the look at the result.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. ci/steps.sh
+
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# Debug info of a build that nobody debugs: half of the time and the disk.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
+cross=$CARGO_TARGET_DIR/cross
+mkdir -p "$cross"
+
+# rust_for TARGET: sets `cargo` and `std` so that "${cargo[@]}" build "${std[@]}" works.
+#
+# A Rust that has the target's std is taken as it is (rustup target add). Otherwise
+# Debian's, unpacked beside the build so that it is in nobody's way: its packages carry
+# std's source, from which cargo builds std for any target.
+rust_for() {
+    local target=$1
+    export TARGET=$target
+    cargo=(cargo) std=(--target "$target")
+    if command -v rustc >/dev/null && [[ -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
+        rustc --version
+        return
+    fi
+    packages gcc g++ libc6-dev ca-certificates libcurl4 libssl3 libxml2
+    local tools=$cross/rust
+    if [[ ! -x $tools/usr/bin/cargo ]]; then
+        apt-cache show rust-web-src >/dev/null 2>&1 || apt-get update -q >/dev/null
+        unpack_rust "$tools"
+    fi
+    export LD_LIBRARY_PATH=$tools/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    # -Zbuild-std is not stable yet.
+    export RUSTC=$tools/usr/bin/rustc RUSTC_BOOTSTRAP=1
+    cargo=("$tools/usr/bin/cargo")
+    std=(-Zbuild-std "${std[@]}")
+    "$RUSTC" --version
+}
+
+unpack_rust() {
+    local version libstd llvm deb new
+    version=$(apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    libstd=libstd-rust-web-$(cut -d. -f1,2 <<<"$version")
+    llvm=$(apt-cache depends "$libstd=$version" | awk '$2 ~ /^libllvm/ { print $2 }')
+    new=$(mktemp -d "$1.XXXXXX")
+    (
+        mkdir "$new/debs"
+        cd "$new/debs"
+        echo "unpacking rustc-web and rust-web-src $version"
+        # What the machine may lack of their libraries, too.
+        apt-get download -q "rustc-web=$version" "cargo-web=$version" \
+            "libstd-rust-web-dev=$version" "$libstd=$version" "rust-web-src=$version" \
+            "$llvm" libgit2-1.5 libhttp-parser2.9 libmbedcrypto7 libmbedtls14 \
+            libmbedx509-1 libssh2-1 libsqlite3-0 >/dev/null 2>&1
+        for deb in *.deb; do
+            dpkg -x "$deb" "$new"
+        done
+    )
+    rm -r "$new/debs"
+    rm -rf "$1"
+    mv "$new" "$1"
+}
+
+# What each script builds: library, program, the main example, tests.
+build_all() {
+    "${cargo[@]}" build --locked --release "${std[@]}" --features cli --lib --bin pushpull \
+        --example pipeline
+}
+
+build_tests() {
+    "${cargo[@]}" test --locked "${std[@]}" --no-run
+}
+
+# The embedding program, as it is in the repository: with the patch lines.
+build_embedded() {
+    (cd examples/embed && "${cargo[@]}" build --locked --release "${std[@]}")
+}
+
+# And as somebody would write it who does not know of them.
+build_embedded_without_patch() {
+    local copy=$cross/embed-without-patch
+    rm -rf "$copy"
+    cp -r examples/embed "$copy"
+    sed -i '/^\[patch/,/^$/d' "$copy/Cargo.toml"
+    sed -i "s|path = \"../..\"|path = \"$PWD\"|" "$copy/Cargo.toml"
+    rm "$copy/Cargo.lock"
+    (cd "$copy" && "${cargo[@]}" build --release "${std[@]}" "$@")
+}
+
+# built NAME: where the release build of a program is.
+built() {
+    echo "$CARGO_TARGET_DIR/$TARGET/release/$1"
+}
+
+# Compiler and linker for Linux with musl and for macOS, of PyPI; after rust_for.
+zig() {
+    packages python3 python3-pip
+    local tools=$cross/zig
+    [[ -x $tools/bin/cargo-zigbuild ]] ||
+        python3 -m pip install -q --disable-pip-version-check --root-user-action ignore \
+            --target "$tools" ziglang==0.17.1 cargo-zigbuild==0.24.0
+    export PYTHONPATH=$tools PATH=$tools/bin:$PATH
+    CARGO=$(command -v "${cargo[0]}")
+    export CARGO
+    cargo=(cargo-zigbuild)
+    cargo-zigbuild --version
+    echo "zig $(python3 -m ziglang version)"
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Linux without glibc: one file that runs on any distribution. Builds with zig as compiler
+# and linker, and runs everything here. On a fresh Debian as root.
+set -euo pipefail
+. "$(dirname "$0")/cross.sh"
+
+tools() {
+    rust_for x86_64-unknown-linux-musl
+    zig
+    # zig brings the C runtime that Rust would bring otherwise, and knows no other way.
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-C link-self-contained=no"
+}
+
+linked() {
+    local program
+    for program in pushpull examples/pipeline embed; do
+        program=$(built "$program")
+        strip -o "$program.stripped" "$program"
+        echo "$program: $(stat -c %s "$program.stripped") bytes stripped"
+        file -b "$program"
+        if readelf -d "$program" | grep NEEDED; then
+            echo "$program needs a shared library" >&2
+            return 1
+        fi
+    done
+}
+
+programs() {
+    "$(built pushpull)" info
+    "$(built examples/pipeline)"
+    "$(built embed)"
+}
+
+tests() {
+    "${cargo[@]}" test --locked "${std[@]}"
+}
+
+step "tools" tools
+step "library, program, example" build_all
+step "embedding program" build_embedded
+step "what they link to" linked
+step "programs" programs
+step "tests" tests
+all_ok

@@ -1,0 +1,3 @@
+/* As sys/socket.h. */
+#include <winsock2.h>
+#include <afunix.h>
