@@ -37,7 +37,7 @@ programs() {
 
 tests() {
     ((${#skipped[@]} == 0)) || printf 'left out: %s\n' "${skipped[@]}"
-    "${cargo[@]}" test --locked "${std[@]}" --lib --tests -- "${skipped[@]/#/--skip=}"
+    "${cargo[@]}" test --locked --release "${std[@]}" --lib --tests -- "${skipped[@]/#/--skip=}"
 }
 
 step "tools" tools

@@ -67,8 +67,9 @@ build_all() {
         --example pipeline
 }
 
+# Of the release too, so that libzmq and std are built once.
 build_tests() {
-    "${cargo[@]}" test --locked "${std[@]}" --no-run
+    "${cargo[@]}" test --locked --release "${std[@]}" --no-run
 }
 
 # The embedding program, as it is in the repository: with the patch lines.

@@ -14,7 +14,7 @@ kind() {
 }
 
 tests() {
-    "${cargo[@]}" test --locked
+    "${cargo[@]}" test --locked --release
 }
 
 if [[ $(uname) == Darwin ]]; then

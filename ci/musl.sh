@@ -32,7 +32,7 @@ programs() {
 }
 
 tests() {
-    "${cargo[@]}" test --locked "${std[@]}"
+    "${cargo[@]}" test --locked --release "${std[@]}"
 }
 
 step "tools" tools

@@ -65,7 +65,7 @@ run_programs() {
 tests() {
     printf 'left out: %s\n' "${skipped[@]}"
     # Two at a time: Wine's server is one process.
-    "${cargo[@]}" test --locked "${std[@]}" --lib --tests -- --test-threads=2 \
+    "${cargo[@]}" test --locked --release "${std[@]}" --lib --tests -- --test-threads=2 \
         "${skipped[@]/#/--skip=}"
 }
 

@@ -18,7 +18,7 @@ const LINUX_MENDS: &[&str] = &[
     "bounded-messages",
     "soft-start",
 ];
-const WINDOWS_MENDS: &[&str] = &["bounded-messages", "no-abort-on-network", "tcp-mailboxes"];
+const WINDOWS_MENDS: &[&str] = &["bounded-messages"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build");
