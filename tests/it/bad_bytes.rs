@@ -46,7 +46,9 @@ impl Stranger {
     fn is_hung_up_on(&mut self) -> Vec<u8> {
         let mut heard = Vec::new();
         match self.0.read_to_end(&mut heard) {
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => panic!("still connected"),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("still connected")
+            }
             _ => heard,
         }
     }

@@ -77,7 +77,11 @@ pub fn in_own_process<F: FnOnce()>(seconds: u64, test: F) {
 pub fn over_bare_streams<F: Fn(&Wire)>(seconds: u64, test: F) {
     let name = name_of(&test);
     let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    let transports: &[_] = if cfg!(unix) { &["ipc", "tcp"] } else { &["tcp"] };
+    let transports: &[_] = if cfg!(unix) {
+        &["ipc", "tcp"]
+    } else {
+        &["tcp"]
+    };
     limited(&name, seconds, || each_wire(transports, test));
 }
 

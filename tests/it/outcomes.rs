@@ -5,7 +5,8 @@ use std::thread;
 use pushpull::{Config, OutcomeError, Push};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, transports, within, Wire, LONG,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, transports, within, Wire,
+    LONG,
 };
 
 #[test]
