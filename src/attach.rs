@@ -256,7 +256,7 @@ fn configure(socket: &Socket, config: &Config) -> Result<(), OpenError> {
     ] {
         socket.set_int(option, value).map_err(named(name))?;
     }
-    native::set_batch(socket, BATCH);
+    native::tune(socket, BATCH);
     socket
         .set_i64(sys::ZMQ_MAXMSGSIZE, config.max_message_size as i64)
         .map_err(named("max_message_size"))?;
@@ -279,11 +279,12 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// called a neighbour who never came until the context ends.
 const NEIGHBOUR_PATIENCE: Duration = Duration::from_millis(10);
 
-/// How many bytes a connection moves in one system call. Stock libzmq's 8 KiB
-/// cost one call for eight messages of 1 KiB; the kernel's socket buffers, some
-/// 200 KiB, are the most that can help. A connection only touches as much of
-/// its two buffers as it has traffic for.
-pub(crate) const BATCH: i32 = 256 << 10;
+/// How many bytes a connection reads, and writes, in one system call. Stock
+/// libzmq's 8 KiB cost one call for eight messages of 1 KiB. What is written is
+/// gone at once; what is read stays as long as any message in it, so that one
+/// kept message of a few bytes holds 64 KiB. The kernel's socket buffers, some
+/// 200 KiB, are the most that can help.
+pub(crate) const BATCH: (i32, i32) = (64 << 10, 256 << 10);
 
 /// Connections that the kernel keeps waiting while the I/O thread is busy.
 const BACKLOG: i32 = 1024;

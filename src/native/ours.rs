@@ -89,7 +89,7 @@ pub(crate) fn recall(socket: &Socket) -> Recalled {
         messages: whole_messages(frames),
         torn: counts.torn + counts.encoding + counts.unread,
         // A connection that could not be asked has one write's worth at most.
-        unwritten: counts.unwritten + counts.unasked * BATCH as u64,
+        unwritten: counts.unwritten + counts.unasked * BATCH.1 as u64,
         awake: counts.unasked == 0,
     }
 }
@@ -108,11 +108,15 @@ pub(crate) fn waiting(socket: &Socket) -> usize {
     depth(socket).1 as usize
 }
 
-/// How many bytes a connection moves in one system call.
-pub(crate) fn set_batch(socket: &Socket, bytes: c_int) {
+/// How many bytes a connection reads and writes in one system call; and no
+/// reference to the peer with each message.
+pub(crate) fn tune(socket: &Socket, (read, written): (c_int, c_int)) {
     // SAFETY: the socket is open and this thread's own. Nothing to be done
     // about a failure: it is slower then.
-    unsafe { sys::pushpull_batch(socket.raw(), bytes, bytes) };
+    unsafe {
+        sys::pushpull_batch(socket.raw(), read, written);
+        sys::pushpull_plain(socket.raw());
+    }
 }
 
 /// How many connections still have something to say: those of connected

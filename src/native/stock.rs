@@ -76,7 +76,7 @@ pub(crate) fn receive(
     Ok(())
 }
 
-pub(crate) fn set_batch(_: &Socket, _: c_int) {}
+pub(crate) fn tune(_: &Socket, _: (c_int, c_int)) {}
 
 pub(crate) fn pipes(_: &Socket) -> usize {
     0

@@ -161,6 +161,7 @@ fn native(target: &str, curve: bool) {
         .file("native/mends_bsd.cpp")
         .file("native/mends_windows.cpp")
         .file("native/events.cpp")
+        .file("native/pool.cpp")
         .include("native")
         .include(out.join("source/include"))
         .include(out.join("source/src"))

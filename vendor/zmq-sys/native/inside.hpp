@@ -218,6 +218,26 @@ inline uint64_t unread (zmq::pipe_t &near_)
                        load (msgs_read_of (*peer_of (near_))));
 }
 
+//  Whether a pipe of a fair queue has a message. If not, another pipe takes its place,
+//  as in libzmq's own search; and if it had only its end to tell, it goes.
+inline bool is_readable (zmq::fq_t &fq_, in_pipes_t::size_type at_)
+{
+    in_pipes_t &pipes = fq_pipes_of (fq_);
+    if (pipes[at_]->check_read ())
+        return true;
+    const in_pipes_t::size_type active = --fq_active_of (fq_);
+    pipes.swap (at_, active);
+    if (fq_current_of (fq_) == active)
+        fq_current_of (fq_) = 0;
+    return false;
+}
+
+//  Pipes are numbered as they come; see mends.h.
+inline uint32_t number_of (zmq::pipe_t &pipe_)
+{
+    return pipe_.get_server_socket_routing_id ();
+}
+
 inline zmq::msg_t *as_msg (zmq_msg_t *message_)
 {
     return reinterpret_cast<zmq::msg_t *> (message_);

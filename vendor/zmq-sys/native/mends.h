@@ -49,6 +49,31 @@
    high-water mark set in that moment (or statistics asked for) is sent to freed memory
    (issue 4524; the only way that we found to the double free of issue 4806, as all other
    commands between the halves are held back by their state). */
+/* plain-messages. libzmq hangs a counted reference to what it knows of the peer to every
+   message that comes in, for zmq_msg_gets; two threads fight over that counter. Sockets
+   of pushpull_plain do without. Their mark is an option that means something to PUB and
+   SUB alone. */
+#define set_metadata(metadata)                                                 \
+    PUSHPULL_SECOND (PUSHPULL_METADATA_##metadata, set_metadata (metadata))
+#define PUSHPULL_METADATA__metadata                                            \
+    ~, size (), _options.type == ZMQ_PULL && _options.invert_matching          \
+                  ? (void) 0                                                   \
+                  : msg_->set_metadata (_metadata)
+
+/* numbered-pipes. A PULL socket deals from all pipes in turn, also from one whose peer
+   has come back already with a new one: the peer's messages change places. With numbers
+   pushpull_recv_many can read what a connection left behind first, oldest first. The
+   number is kept in a field that means something to SERVER sockets alone, which set it
+   before. */
+#define attach(pipe)                                                           \
+    attach (PUSHPULL_SECOND (PUSHPULL_ATTACH_##pipe, pipe))
+#define PUSHPULL_ATTACH_pipe_ ~, pushpull_numbered (pipe_)
+namespace zmq
+{
+class pipe_t;
+}
+zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_);
+
 #define send_pipe_hwm(to, in, out)                                             \
     PUSHPULL_SECOND (PUSHPULL_HWM_##to, ) send_pipe_hwm (to, in, out)
 #define PUSHPULL_HWM__peer                                                     \
@@ -100,6 +125,9 @@ int pushpull_descriptor (zmq::stream_engine_base_t *engine_);
 #if defined __linux__
 
 #include <pthread.h>
+#include <stdlib.h>
+#include <malloc.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -153,8 +181,37 @@ int pushpull_pthread_create (pthread_t *thread_,
 /* libzmq's own zmq_socket, behind ours. */
 #define zmq_socket(a, b) pushpull_libzmq_socket (a, b)
 
+/* pooled-messages. See pool.cpp. Only the two places that hold the memory of messages
+   take it from there: within msg.cpp, and within the allocators of the decoders, what
+   one function gets another one frees. */
+#define PUSHPULL_POOL
+void *pushpull_pool_take (size_t room_);
+void pushpull_pool_put (void *body_);
+
 #if defined __cplusplus
 }
+
+#include <cstdlib>
+
+static inline bool pushpull_is_pooled (const char *file_)
+{
+    return strstr (file_, "/msg.cpp") || strstr (file_, "/decoder_allocators.");
+}
+static inline void *pushpull_malloc (size_t size_, const char *file_)
+{
+    return pushpull_is_pooled (file_) ? pushpull_pool_take (size_) : malloc (size_);
+}
+static inline void pushpull_free (void *memory_, const char *file_)
+{
+    pushpull_is_pooled (file_) ? pushpull_pool_put (memory_) : free (memory_);
+}
+namespace std
+{
+using ::pushpull_malloc;
+using ::pushpull_free;
+}
+#define malloc(size) pushpull_malloc (size, __FILE__)
+#define free(memory) pushpull_free (memory, __FILE__)
 #endif
 
 #elif defined __APPLE__ || defined __FreeBSD__

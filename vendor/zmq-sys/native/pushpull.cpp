@@ -193,18 +193,9 @@ int pushpull_care (void *socket_)
     zmq::fq_t &fq = fq_of (*static_cast<zmq::pull_t *> (socket));
     if (fq_more_of (fq))
         return 0;
-    in_pipes_t &pipes = fq_pipes_of (fq);
-    in_pipes_t::size_type &active = fq_active_of (fq);
-    for (in_pipes_t::size_type i = 0; i != active;) {
-        if (pipes[i]->check_read ()) {
+    for (in_pipes_t::size_type i = 0; i != fq_active_of (fq);)
+        if (is_readable (fq, i))
             ++i;
-            continue;
-        }
-        --active;
-        pipes.swap (i, active);
-        if (fq_current_of (fq) == active)
-            fq_current_of (fq) = 0;
-    }
     return 0;
 }
 
@@ -243,6 +234,15 @@ int pushpull_batch (void *socket_, int in_, int out_)
     //  As the draft options ZMQ_IN_BATCH_SIZE and ZMQ_OUT_BATCH_SIZE do.
     options_of (*socket).in_batch_size = in_;
     options_of (*socket).out_batch_size = out_;
+    return 0;
+}
+
+int pushpull_plain (void *socket_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    if (!socket)
+        return -1;
+    options_of (*socket).invert_matching = true;
     return 0;
 }
 

@@ -55,6 +55,7 @@ int pushpull_rescue (void *socket_,
 int pushpull_care (void *socket_);
 int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
 int pushpull_batch (void *socket_, int in_, int out_);
+int pushpull_plain (void *socket_);
 int pushpull_pipes (void *socket_);
 typedef void pushpull_told_fn (void *hint_,
                                uint64_t event_,

@@ -1,5 +1,6 @@
 //  Messages into a socket and out of it, many to a call.
 
+#include <atomic>
 #include <limits>
 
 #include "inside.hpp"
@@ -37,7 +38,6 @@ bool is_whole (zmq::lb_t &lb_)
     errno = EFSM;
     return false;
 }
-
 
 //  A PUSH socket tells its pipes not to wait for anything when the other end leaves, so
 //  that they drop what they hold without a word. A pipe that is held waits instead,
@@ -78,6 +78,39 @@ void flush_all (zmq::lb_t &lb_)
         pipes[i]->flush ();
 }
 
+//  Has the fair queue read next what is left of the peer that left first, and tells
+//  whether there is any. A peer that left may be back already, with newer messages in
+//  another pipe.
+bool turn_to_oldest_left (zmq::fq_t &fq_)
+{
+    in_pipes_t &pipes = fq_pipes_of (fq_);
+    while (true) {
+        const in_pipes_t::size_type none = fq_active_of (fq_);
+        in_pipes_t::size_type oldest = none;
+        for (in_pipes_t::size_type i = 0; i != none; ++i)
+            if (is_left (*pipes[i])
+                && (oldest == none
+                    || static_cast<int32_t> (number_of (*pipes[i])
+                                             - number_of (*pipes[oldest]))
+                         < 0))
+                oldest = i;
+        if (oldest == none)
+            return false;
+        if (is_readable (fq_, oldest)) {
+            fq_current_of (fq_) = oldest;
+            return true;
+        }
+    }
+}
+
+bool someone_left (zmq::fq_t &fq_)
+{
+    for (in_pipes_t::size_type i = 0, end = fq_active_of (fq_); i != end; ++i)
+        if (is_left (*fq_pipes_of (fq_)[i]))
+            return true;
+    return false;
+}
+
 //  How many messages fit into a pipe that has room for one.
 size_t room (zmq::pipe_t &pipe_)
 {
@@ -103,6 +136,15 @@ size_t write_run (zmq::pipe_t &pipe_, zmq::msg_t *messages_, size_t count_)
     msgs_written_of (pipe_) += i;
     return i;
 }
+}
+
+zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_)
+{
+    static std::atomic<uint32_t> number (0);
+    if (number_of (*pipe_) == 0)
+        pipe_->set_server_socket_routing_id (
+          number.fetch_add (1, std::memory_order_relaxed) + 1);
+    return pipe_;
 }
 
 //  Why not libzmq's own send, frame by frame: between two frames it processes commands,
@@ -242,9 +284,12 @@ ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
     zmq::msg_t *const out = as_msg (out_);
     size_t received = 0;
     bool asked = false;
+    bool some_left = someone_left (fq);
     while (received != count_) {
         zmq::msg_t &frame = out[received];
         frame.init ();
+        if (some_left && !fq_more_of (fq))
+            some_left = turn_to_oldest_left (fq);
         if (fq.recv (&frame) == 0) {
             rcvmore_of (*socket) = (frame.flags () & zmq::msg_t::more) != 0;
             ++received;
@@ -258,6 +303,7 @@ ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
         asked = true;
         if (process_commands (*socket, 0, false) != 0)
             return -1;
+        some_left = someone_left (fq);
     }
     if (received > 0 || count_ == 0)
         return static_cast<ptrdiff_t> (received);

@@ -169,3 +169,68 @@ fn a_pull_that_nobody_receives_from_lets_go_of_peers_that_left() {
     });
     assert_eq!(pull.recv(0).unwrap(), b"nobody receives this");
 }
+
+fn receive(socket: &Socket, most: usize) -> Vec<Vec<u8>> {
+    let mut frames = vec![std::mem::MaybeUninit::<zmq_msg_t>::uninit(); most];
+    let got = unsafe { pushpull_recv_many(socket.0, frames.as_mut_ptr().cast(), most) };
+    frames[..usize::try_from(got).unwrap_or(0)]
+        .iter_mut()
+        .map(|frame| unsafe {
+            let frame = frame.assume_init_mut();
+            let body = bytes(frame);
+            zmq_msg_close(frame);
+            body
+        })
+        .collect()
+}
+
+/// A pipe is a connection: to the receiver the three are one peer that came back.
+#[test]
+fn a_peer_that_comes_back_does_not_overtake_itself() {
+    const EACH: u32 = 7;
+    let folder = tempfile::tempdir().unwrap();
+    let ipc = format!("ipc://{}", folder.path().join("s").display());
+    for address in ["tcp://127.0.0.1:*", &ipc] {
+        let context = Context::new();
+        let pull = context.pull();
+        let address = pull.bind(address);
+        for life in 0..3 {
+            let sender = Context::new();
+            let push = sender.push();
+            push.connect(&address);
+            for n in 0..EACH {
+                // Several frames too: they stay together.
+                let n = life * EACH + n;
+                assert!(push.send(&n.to_le_bytes(), ZMQ_SNDMORE));
+                assert!(push.send(b"more", 0));
+            }
+            until("this life is heard", || heard(&pull) == u64::from(EACH));
+            if life < 2 {
+                drop((push, sender));
+                // Of a pipe that has ended nothing is counted.
+                until("its end is noticed", || heard(&pull) == 0);
+            } else {
+                let mut got = Vec::new();
+                until("all are received", || {
+                    got.extend(receive(&pull, 5));
+                    got.len() == 2 * 3 * EACH as usize
+                });
+                let numbers: Vec<u32> = got
+                    .chunks(2)
+                    .map(|message| {
+                        assert_eq!(message[1], b"more");
+                        u32::from_le_bytes(message[0][..].try_into().unwrap())
+                    })
+                    .collect();
+                assert_eq!(numbers, (0..3 * EACH).collect::<Vec<_>>(), "{address}");
+            }
+        }
+    }
+}
+
+fn heard(pull: &Socket) -> u64 {
+    let (mut outbound, mut inbound) = (0, 0);
+    assert_eq!(unsafe { pushpull_care(pull.0) }, 0);
+    unsafe { pushpull_depth(pull.0, &mut outbound, &mut inbound) };
+    inbound
+}
