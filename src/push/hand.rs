@@ -14,6 +14,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Hand {
     run: Vec<RawFrame>,
+    /// How many times `RUN` the run may be long, less one.
+    longer: usize,
     /// How many of the run libzmq has taken; these frames are empty.
     gone: usize,
     whole: Vec<RawFrame>,
@@ -30,9 +32,13 @@ pub(super) enum Stop {
     Left,
 }
 
-/// The longest run: long enough to make the cost of a call vanish, short
-/// enough to stay in the first-level cache (64 bytes a frame).
+/// The longest run for one peer: long enough to make the cost of a call
+/// vanish, short enough to stay in the first-level cache (64 bytes a frame).
 pub(super) const RUN: usize = 128;
+
+/// The most peers for each of which a run is made longer. Every call wakes
+/// every connection that got something, so each should get several.
+const PEERS: usize = 16;
 
 impl Hand {
     pub(super) fn is_empty(&self) -> bool {
@@ -41,7 +47,9 @@ impl Hand {
 
     /// Whether another message would still be part of the run.
     pub(super) fn has_room(&self) -> bool {
-        self.run.len() < RUN && self.whole.is_empty() && self.behind.is_empty()
+        self.run.len() < RUN * (1 + self.longer)
+            && self.whole.is_empty()
+            && self.behind.is_empty()
     }
 
     pub(super) fn put(&mut self, message: Message) {
@@ -67,6 +75,9 @@ impl Hand {
     }
 
     fn send_all(&mut self, socket: &Socket, sent: &Counter) -> Result<Stop, Failure> {
+        if self.run.len() >= RUN {
+            self.longer = native::pipes(socket).clamp(1, PEERS) - 1;
+        }
         loop {
             while self.gone < self.run.len() {
                 match native::send_run(socket, &mut self.run[self.gone..])? {

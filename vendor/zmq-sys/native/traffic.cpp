@@ -258,9 +258,6 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
             if (unflushed != written)
                 flush_all (lb);
             unflushed = 0;
-        } else if (unflushed >= stride) {
-            flush_all (lb);
-            unflushed = 0;
         }
         next_pipe (lb);
     }
