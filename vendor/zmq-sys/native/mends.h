@@ -226,8 +226,8 @@ extern "C" {
 #endif
 
 /* lossless-ipc and calm-listener as above, in kqueue's terms: an end of file that is
-   reported along with readiness is libzmq's cue to read twice. Compiled for macOS, never
-   run: we have no such machine, and the build script does not claim them there. */
+   reported along with readiness is libzmq's cue to read twice. Never compiled,
+   never run, so the build script does not claim them there. */
 int pushpull_kevent (int queue_,
                      const struct kevent *changes_,
                      int change_count_,
