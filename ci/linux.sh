@@ -97,6 +97,11 @@ tests() {
     cargo test
 }
 
+# Chance kills, stops and cuts for a minute; longer with ci/soak.sh MINUTES.
+monkey() {
+    ci/soak.sh 1
+}
+
 readme_has() {
     grep -q "^$1\b" README.md || { echo "README.md no longer says: $1" >&2; return 1; }
 }
@@ -114,6 +119,7 @@ step "example fan_in" fan_in
 step "example config" config
 step "example ctrl_c" ctrl_c
 step "tests of the features" feature_tests
+step "monkey" monkey
 # Last, so that its closing lines are the last ones to read.
 step "tests" tests
 printf '\n=== all of it: ok, %d s\n' $((SECONDS - began))

@@ -283,7 +283,8 @@ fn kind_of(errno: i32) -> OpenErrorKind {
         libc::ENOTDIR => return NotADirectory,
         libc::EROFS => return ReadOnly,
         libc::EPERM => return PermissionDenied,
-        libc::ENFILE => return Resources,
+        // No thread is to be had.
+        libc::ENFILE | libc::EAGAIN => return Resources,
         libc::EAFNOSUPPORT => return Unsupported,
         _ => {}
     }

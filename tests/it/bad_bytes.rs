@@ -1,102 +1,14 @@
 //! Whatever comes over the wire costs the one who sent it the connection, and
 //! nobody else anything.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::TcpStream,
-    time::Duration,
-};
+use std::{io::Write, time::Duration};
 
 use pushpull::{Config, Message, Pull, Push};
 
-use crate::harness::{at, eventually, ms, number, numbered, over_bare_streams, within, Wire, LONG};
-
-trait Bytes: Read + Write {}
-impl<T: Read + Write> Bytes for T {}
-
-/// A peer that is not a ZeroMQ socket.
-struct Stranger(Box<dyn Bytes>);
-
-impl Stranger {
-    fn call(address: &str) -> Self {
-        match address.split_once("://").unwrap() {
-            ("tcp", address) => {
-                let stream = TcpStream::connect(address).unwrap();
-                stream.set_read_timeout(Some(LONG)).unwrap();
-                Self(Box::new(stream))
-            }
-            #[cfg(unix)]
-            (_, path) => {
-                let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-                stream.set_read_timeout(Some(LONG)).unwrap();
-                Self(Box::new(stream))
-            }
-            #[cfg(not(unix))]
-            other => panic!("std has no such streams here: {other:?}"),
-        }
-    }
-
-    /// The other side may have hung up already: that is what it is for.
-    fn say(&mut self, bytes: &[u8]) -> &mut Self {
-        let _ = self.0.write_all(bytes);
-        self
-    }
-
-    /// Reads until the other side hangs up.
-    fn is_hung_up_on(&mut self) -> Vec<u8> {
-        let mut heard = Vec::new();
-        match self.0.read_to_end(&mut heard) {
-            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("still connected")
-            }
-            _ => heard,
-        }
-    }
-
-    /// Shakes hands as a ZMTP 3 peer does: it says nothing more before the
-    /// other side has answered.
-    fn shakes_hands(&mut self, socket_type: &str) -> &mut Self {
-        self.say(&shaken_hands(socket_type));
-        let answer = self.hears(64 + 28);
-        assert!(answer[66..].starts_with(b"\x05READY"), "{answer:?}");
-        self
-    }
-
-    fn hears(&mut self, bytes: usize) -> Vec<u8> {
-        let mut heard = vec![0; bytes];
-        self.0.read_exact(&mut heard).unwrap();
-        heard
-    }
-}
-
-const SIGNATURE: [u8; 10] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f];
-
-/// ZMTP 3.0 (RFC 23): greeting with the NULL mechanism.
-fn greeting(mechanism: &[u8]) -> Vec<u8> {
-    let mut bytes = SIGNATURE.to_vec();
-    bytes.extend([3, 0]);
-    bytes.extend(mechanism);
-    bytes.resize(64, 0);
-    bytes
-}
-
-fn ready(socket_type: &str) -> Vec<u8> {
-    let mut body = b"\x05READY\x0bSocket-Type".to_vec();
-    body.extend((socket_type.len() as u32).to_be_bytes());
-    body.extend(socket_type.as_bytes());
-    let mut bytes = vec![4, body.len() as u8];
-    bytes.extend(body);
-    bytes
-}
-
-fn shaken_hands(socket_type: &str) -> Vec<u8> {
-    [greeting(b"NULL"), ready(socket_type)].concat()
-}
-
-/// ZMTP 2.0 (RFC 15): a PUSH socket without an identity.
-fn greeting_of_zmtp_2() -> Vec<u8> {
-    [&SIGNATURE[..], &[1, 8], &[0, 0]].concat()
-}
+use crate::{
+    harness::{at, eventually, ms, number, numbered, over_bare_streams, within, Wire, LONG},
+    stranger::{greeting, greeting_of_zmtp_2, shaken_hands, Stranger},
+};
 
 /// A long frame that announces more than it brings.
 fn announcing(bytes: u64) -> Vec<u8> {

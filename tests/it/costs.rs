@@ -1,48 +1,14 @@
 //! What a queue costs: nothing while it is idle, and nothing once it is gone.
 //! Each test counts in a process of its own.
 
-use std::{collections::BTreeMap, fs, thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use pushpull::{Config, Context, Pull, Push};
 
-use crate::harness::{at, eventually, in_own_process, ms, raw_pull, raw_push, Wire, LONG};
-
-/// Descriptors, by what they are.
-fn descriptors() -> BTreeMap<String, u32> {
-    let mut descriptors = BTreeMap::new();
-    for entry in fs::read_dir("/proc/self/fd").unwrap() {
-        let target = fs::read_link(entry.unwrap().path()).unwrap_or_default();
-        let target = target.to_string_lossy();
-        // A number of its own makes each socket another name.
-        let kind = target.split('[').next().unwrap().to_owned();
-        *descriptors.entry(kind).or_default() += 1;
-    }
-    descriptors
-}
-
-fn threads() -> Vec<String> {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm"));
-    tasks
-        .map(|t| name(t.unwrap()).unwrap_or_default())
-        .collect()
-}
-
-struct Holdings(BTreeMap<String, u32>, usize);
-
-impl Holdings {
-    fn now() -> Self {
-        Self(descriptors(), threads().len())
-    }
-
-    /// The descriptors are gone when the ending returns. The kernel lists a
-    /// thread for a moment after it was joined.
-    #[track_caller]
-    fn are_unchanged(&self, when: &str) {
-        assert_eq!(descriptors(), self.0, "{when}");
-        eventually("the threads are gone", || threads().len() == self.1);
-    }
-}
+use crate::{
+    harness::{at, eventually, in_own_process, ms, raw_pull, raw_push, Wire, LONG},
+    meter::{descriptors, effort, resident, threads, Holdings},
+};
 
 /// One life of a Push and a Pull, with a message or without.
 fn live_and_end(wire: &Wire, turn: usize, context: Option<&Context>) {
@@ -113,6 +79,28 @@ fn nothing_outlives_its_queue_on_a_context_that_lives_on() {
 }
 
 #[test]
+fn ten_thousand_queues_leave_nothing_behind() {
+    in_own_process(100, || {
+        let wires = [Wire::new("ipc"), Wire::new("tcp")];
+        let context = Context::new().unwrap();
+        let pairs = |n: usize| {
+            for turn in 0..n {
+                live_and_end(&wires[turn % 2], turn / 2, Some(&context));
+            }
+        };
+        pairs(500);
+        let before = (Holdings::now(), resident());
+        for n in 1..=10 {
+            pairs(500);
+            before.0.are_unchanged(&format!("after {n} thousand"));
+        }
+        let grown = resident().saturating_sub(before.1);
+        println!("{} KiB before, {grown} KiB more", before.1);
+        assert!(grown < 2048, "{grown} KiB for ten thousand queues");
+    });
+}
+
+#[test]
 fn a_failed_open_leaves_nothing_behind() {
     in_own_process(60, || {
         let wire = Wire::new("ipc");
@@ -147,61 +135,6 @@ fn a_failed_open_leaves_nothing_behind() {
         drop(shared);
         before.are_unchanged("all is gone");
     });
-}
-
-#[test]
-fn running_out_of_descriptors_is_an_error_and_not_the_end() {
-    in_own_process(60, || {
-        use rustix::process::{getrlimit, setrlimit, Resource};
-        let mut limit = getrlimit(Resource::Nofile);
-        let used = descriptors().values().sum::<u32>();
-        let wire = Wire::new("ipc");
-        let (push, pull) = wire.pair(|c| c, |c| c);
-        limit.current = Some(u64::from(used) + 60);
-        setrlimit(Resource::Nofile, limit).unwrap();
-        let mut queues = Vec::new();
-        let error = loop {
-            match Pull::bind(&wire.address()) {
-                Ok(queue) => queues.push(queue),
-                Err(error) => break error,
-            }
-        };
-        assert_eq!(error.kind(), pushpull::OpenErrorKind::Resources, "{error}");
-        // Those that are open work on.
-        push.send("unharmed").unwrap();
-        assert_eq!(pull.recv_timeout(LONG).unwrap(), "unharmed".into());
-        queues.clear();
-        let _again = wire.pull();
-    });
-}
-
-/// How often the threads of this process have waited, and for how long they
-/// have run.
-fn effort() -> (u64, Duration) {
-    let mut switches = 0;
-    for task in fs::read_dir("/proc/self/task").unwrap() {
-        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("voluntary_ctxt_switches"));
-        switches += line
-            .unwrap()
-            .split_whitespace()
-            .last()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap();
-    }
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: writes one struct.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    (
-        switches,
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32),
-    )
 }
 
 #[test]
@@ -271,18 +204,6 @@ fn an_idle_push_forgets_the_peers_that_leave() {
             push.abort().for_each(drop);
         }
     });
-}
-
-/// Kilobytes of memory in use.
-fn resident() -> u64 {
-    // SAFETY: gives free memory back to the system, so that it is not counted.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]

@@ -29,6 +29,20 @@ mod prompt;
 mod worker_failure;
 
 #[cfg(target_os = "linux")]
+mod chance;
+#[cfg(target_os = "linux")]
+mod history;
+#[cfg(target_os = "linux")]
+mod meter;
+#[cfg(target_os = "linux")]
+mod players;
+#[cfg(target_os = "linux")]
+mod proxy;
+#[cfg(target_os = "linux")]
+mod stamp;
+mod stranger;
+
+#[cfg(target_os = "linux")]
 mod costs;
 #[cfg(target_os = "linux")]
 mod fork;
@@ -37,6 +51,14 @@ mod ipc_file;
 #[cfg(target_os = "linux")]
 mod ipc_paths;
 #[cfg(target_os = "linux")]
+mod limits;
+#[cfg(target_os = "linux")]
+mod monkey;
+#[cfg(target_os = "linux")]
+mod peers_die;
+#[cfg(target_os = "linux")]
 mod signals;
 #[cfg(windows)]
 mod windows;
+#[cfg(target_os = "linux")]
+mod wire;

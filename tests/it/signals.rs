@@ -9,7 +9,7 @@ use std::{
 
 use pushpull::{Config, Push};
 
-use crate::harness::{in_own_process, ms, number, numbered, Wire, LONG};
+use crate::harness::{at, in_own_process, ms, number, numbered, raw_pull, Wire, LONG};
 
 static CAUGHT: AtomicU64 = AtomicU64::new(0);
 
@@ -102,5 +102,31 @@ fn workers_block_every_signal_but_those_of_their_own_faults() {
         }
         assert_eq!(seen, 2 + 2 * 2, "a worker and two threads of libzmq each");
         drop((push, pull));
+    });
+}
+
+/// A program that was not started by Rust may have it so: whoever writes to a
+/// connection whose reader is gone is killed.
+#[test]
+fn a_peer_that_leaves_kills_nobody_with_a_sigpipe() {
+    in_own_process(60, || {
+        // SAFETY: the default, which is what a C program begins with.
+        let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        assert_eq!(before, libc::SIG_IGN, "Rust has it so");
+        for transport in ["ipc", "tcp"] {
+            let wire = Wire::new(transport);
+            let push = Push::open(Config::bind(&wire.address()).high_water_mark(5)).unwrap();
+            let context = zmq::Context::new();
+            for _ in 0..100 {
+                let peer = raw_pull(&context);
+                peer.connect(&at(&push)).unwrap();
+                for n in 0..20 {
+                    push.send(numbered(n, 9000)).unwrap();
+                }
+                peer.recv_bytes(0).unwrap();
+                drop(peer);
+            }
+            push.abort().for_each(drop);
+        }
     });
 }

@@ -1,0 +1,87 @@
+//! What this process has and uses: descriptors, threads, memory, processor time.
+
+use std::{collections::BTreeMap, fs, time::Duration};
+
+use crate::harness::eventually;
+
+/// Descriptors, by what they are.
+pub fn descriptors() -> BTreeMap<String, u32> {
+    let mut descriptors = BTreeMap::new();
+    for entry in fs::read_dir("/proc/self/fd").unwrap() {
+        let target = fs::read_link(entry.unwrap().path()).unwrap_or_default();
+        let target = target.to_string_lossy();
+        // A number of its own makes each socket another name.
+        let kind = target.split('[').next().unwrap().to_owned();
+        *descriptors.entry(kind).or_default() += 1;
+    }
+    descriptors
+}
+
+pub fn threads() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm"));
+    tasks
+        .map(|t| name(t.unwrap()).unwrap_or_default())
+        .collect()
+}
+
+pub struct Holdings(BTreeMap<String, u32>, usize);
+
+impl Holdings {
+    pub fn now() -> Self {
+        Self(descriptors(), threads().len())
+    }
+
+    pub fn is_unchanged(&self) -> bool {
+        descriptors() == self.0 && threads().len() == self.1
+    }
+
+    /// The descriptors are gone when the ending returns. The kernel lists a
+    /// thread for a moment after it was joined.
+    #[track_caller]
+    pub fn are_unchanged(&self, when: &str) {
+        assert_eq!(descriptors(), self.0, "{when}");
+        eventually("the threads are gone", || threads().len() == self.1);
+    }
+}
+
+/// How often the threads of this process have waited, and for how long they
+/// have run.
+pub fn effort() -> (u64, Duration) {
+    let mut switches = 0;
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        let line = status
+            .lines()
+            .find(|l| l.starts_with("voluntary_ctxt_switches"));
+        switches += line
+            .unwrap()
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap();
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes one struct.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    (
+        switches,
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32),
+    )
+}
+
+/// Kilobytes of memory in use.
+pub fn resident() -> u64 {
+    // SAFETY: gives free memory back to the system, so that it is not counted.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
