@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 minutes=${1:-1}
+# What takes too long for every day.
+((minutes < 2)) || cargo test --locked --test it -- --ignored
 seed=${PUSHPULL_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 export PUSHPULL_SOAK_SECONDS=60
 for ((minute = 1; minute <= minutes; minute++)); do

@@ -346,7 +346,13 @@ pub fn role() -> Option<String> {
 /// Starts this program again, to run the test of that name with a role.
 pub fn play(test: &str, role: &str, more: &[(&str, &str)]) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args([
+            test,
+            "--exact",
+            "--nocapture",
+            "--test-threads=1",
+            "--include-ignored",
+        ])
         .env(ROLE, role)
         .envs(more.iter().copied())
         .stdin(Stdio::piped())
