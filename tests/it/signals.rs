@@ -117,15 +117,18 @@ fn a_peer_that_leaves_kills_nobody_with_a_sigpipe() {
             let wire = Wire::new(transport);
             let push = Push::open(Config::bind(&wire.address()).high_water_mark(5)).unwrap();
             let context = zmq::Context::new();
+            let mut met = 0;
             for _ in 0..100 {
                 let peer = raw_pull(&context);
+                peer.set_rcvtimeo(30).unwrap();
                 peer.connect(&at(&push)).unwrap();
                 for n in 0..20 {
-                    push.send(numbered(n, 9000)).unwrap();
+                    let _ = push.send_timeout(numbered(n, 9000), ms(1));
                 }
-                peer.recv_bytes(0).unwrap();
-                drop(peer);
+                // What was sent may have gone to the one before, who has left.
+                met += usize::from(peer.recv_bytes(0).is_ok());
             }
+            assert!(met > 10, "{met} of 100 peers got something");
             push.abort().for_each(drop);
         }
     });
