@@ -85,7 +85,8 @@ impl Attached {
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);
         }
-        let (monitor, events) = Monitor::new(&name, config.events);
+        let blind = !cfg!(pushpull_native) || endpoints.iter().any(inproc);
+        let (monitor, events) = Monitor::new(&name, config.events, blind);
         let mut attached = Self {
             files: Vec::new(),
             _watch: native::Watch::over(&socket, &monitor),

@@ -10,6 +10,7 @@ use crate::{
     context::Context,
     endpoint::{Endpoint, Role, Transport},
     error::{OpenError, OpenErrorKind},
+    push::Overflow,
 };
 
 /// Everything about a queue that is fixed when it is opened.
@@ -73,6 +74,7 @@ pub struct Config {
     pub(crate) outcomes: usize,
     pub(crate) events: usize,
     pub(crate) stall_after: Duration,
+    pub(crate) overflow: Overflow,
     pub(crate) context: Option<Context>,
 }
 
@@ -107,6 +109,7 @@ impl Config {
             outcomes: 0,
             events: 0,
             stall_after: Duration::from_secs(10),
+            overflow: Overflow::Block,
             context: None,
         }
     }
@@ -273,6 +276,17 @@ impl Config {
     /// within a fifth more.
     pub fn stall_after(mut self, time: Duration) -> Self {
         self.stall_after = time;
+        self
+    }
+
+    /// What a Push does when its channel is full. [`Overflow::Block`] unless
+    /// set. The others are for [`send`](crate::Push::send) and its likes on the
+    /// handle: clones of [`Push::sender`](crate::Push::sender) are plain
+    /// channels, and a Push [from a
+    /// receiver](crate::Push::from_receiver) has nothing to say about its own.
+    /// In a URL or a file: `block`, `reject_newest`, `drop_oldest`.
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
         self
     }
 

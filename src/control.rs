@@ -16,7 +16,7 @@ use std::{
     ffi::c_int,
     fmt,
     sync::{
-        atomic::{AtomicU64, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
         Arc, Mutex, MutexGuard, PoisonError,
     },
     thread,
@@ -45,6 +45,9 @@ pub(crate) enum Order {
 /// The end of those who give orders.
 pub(crate) struct Control {
     order: AtomicU8,
+    paused: AtomicBool,
+    /// Wakes a worker that rests.
+    resume: Sender<()>,
     owner: u32,
     ends: Mutex<Ends>,
 }
@@ -61,6 +64,7 @@ pub(crate) struct Listener {
     acting: Order,
     bell: Socket,
     stop: Receiver<Infallible>,
+    resumed: Receiver<()>,
 }
 
 /// How often a worker that has nothing to do gives its processor away and looks
@@ -109,8 +113,11 @@ impl Control {
         let outside = context.socket(SocketKind::Pair)?;
         outside.connect(&name)?;
         let (hold, stop) = bounded(0);
+        let (resume, resumed) = bounded(1);
         let control = Arc::new(Self {
             order: AtomicU8::new(Order::Run as u8),
+            paused: AtomicBool::new(false),
+            resume,
             owner: std::process::id(),
             ends: Mutex::new(Ends {
                 drain_until: None,
@@ -123,6 +130,7 @@ impl Control {
             acting: Order::Run,
             bell: inside,
             stop,
+            resumed,
         };
         Ok((control, listener))
     }
@@ -133,6 +141,21 @@ impl Control {
 
     pub(crate) fn drain(&self, until: Option<Instant>) {
         self.give(Order::Drain, until);
+    }
+
+    pub(crate) fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn resume(&self) {
+        if !self.is_foreign() && self.paused.swap(false, Ordering::Relaxed) {
+            // One that waits there already wakes the worker as well.
+            let _ = self.resume.try_send(());
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     fn give(&self, order: Order, until: Option<Instant>) {
@@ -208,8 +231,41 @@ impl Listener {
         self.acting = order;
     }
 
-    /// Takes the next item, waiting for it up to `patience`.
-    pub(crate) fn next<T>(&self, items: &Receiver<T>, patience: Duration) -> Next<T> {
+    /// Whether to carry nothing for the time being. A drain carries.
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.holds() && self.order() == Order::Run
+    }
+
+    /// Whether to carry nothing unless there is an order.
+    #[inline]
+    pub(crate) fn holds(&self) -> bool {
+        self.control.is_paused()
+    }
+
+    /// Waits up to `CARE` until that is over.
+    pub(crate) fn rest(&self) {
+        let mut select = Select::new();
+        let resumed = select.recv(&self.resumed);
+        select.recv(&self.stop);
+        match select.select_timeout(CARE) {
+            Ok(operation) if operation.index() == resumed => {
+                let _ = operation.recv(&self.resumed);
+            }
+            Ok(operation) => {
+                let _ = operation.recv(&self.stop);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Takes the next item, waiting for it as long as `patience` says once
+    /// there is none.
+    pub(crate) fn next<T>(
+        &self,
+        items: &Receiver<T>,
+        patience: impl FnOnce() -> Duration,
+    ) -> Next<T> {
         let mut looks = 0..YIELDS;
         loop {
             match items.try_recv() {
@@ -226,7 +282,7 @@ impl Listener {
         let mut select = Select::new();
         let data = select.recv(items);
         select.recv(&self.stop);
-        match select.select_timeout(patience) {
+        match select.select_timeout(patience()) {
             Err(_) => Next::Idle,
             Ok(operation) if operation.index() == data => match operation.recv(items) {
                 Ok(item) => Next::Item(item),
@@ -254,8 +310,14 @@ impl Listener {
         }
     }
 
-    /// Hands an item over, waiting for room; gives it back with the reason.
-    pub(crate) fn hand_over<T>(&self, out: &Sender<T>, item: T) -> Result<(), (Woken, T)> {
+    /// Hands an item over, waiting for room as long as `patience` says; gives it back with
+    /// the reason.
+    pub(crate) fn hand_over<T>(
+        &self,
+        out: &Sender<T>,
+        item: T,
+        patience: impl FnOnce() -> Duration,
+    ) -> Result<(), (Woken, T)> {
         let item = match out.try_send(item) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Disconnected(item)) => return Err((Woken::Gone, item)),
@@ -264,7 +326,9 @@ impl Listener {
         let mut select = Select::new();
         let room = select.send(out);
         select.recv(&self.stop);
-        let operation = select.select();
+        let Ok(operation) = select.select_timeout(patience()) else {
+            return Err((Woken::Late, item));
+        };
         if operation.index() == room {
             operation
                 .send(out, item)

@@ -230,13 +230,22 @@ pub enum OutcomeError<T> {
     /// libzmq could take the item.
     #[error("the send deadline passed")]
     Deadline(T),
+    /// The channel was full, with
+    /// [`Overflow::RejectNewest`](crate::Overflow::RejectNewest): a copy of what
+    /// went back to its sender.
+    #[error("the channel was full")]
+    Rejected(T),
+    /// It was the oldest in a full channel, with
+    /// [`Overflow::DropOldest`](crate::Overflow::DropOldest).
+    #[error("it was the oldest in a full channel")]
+    Dropped(T),
 }
 
 impl<T> OutcomeError<T> {
     /// The item that was not sent.
     pub fn into_inner(self) -> T {
         match self {
-            Self::Deadline(item) => item,
+            Self::Deadline(item) | Self::Rejected(item) | Self::Dropped(item) => item,
         }
     }
 }

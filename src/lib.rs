@@ -13,6 +13,8 @@ mod monitor;
 mod native;
 mod pull;
 mod push;
+mod receipt;
+mod stall;
 mod stats;
 mod unsent;
 mod worker;
@@ -34,7 +36,8 @@ pub use crate::{
     monitor::{Event, HandshakeFailure, LastError, WaitingFor},
     native::{libzmq, Libzmq},
     pull::Pull,
-    push::{Outcome, Push},
+    push::{Outcome, Overflow, Push},
+    receipt::{Fate, Receipt, ReturnReason},
     stats::Stats,
     unsent::{Drained, Leftover, Unsent},
 };

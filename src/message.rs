@@ -3,7 +3,10 @@ use std::{
     fmt, mem,
 };
 
-use crate::context::{Frame, RawFrame};
+use crate::{
+    context::{Frame, RawFrame},
+    receipt::{Fate, Receipt, ReturnReason, Ticket},
+};
 
 /// One ZeroMQ message: one frame, or several that travel as a whole.
 ///
@@ -33,6 +36,15 @@ pub type Batch = Vec<Message>;
 pub(crate) enum Frames {
     One(Frame),
     Many(Vec<Frame>),
+    /// With a receipt; never one in another. Boxed, so that all other messages
+    /// are not larger for it.
+    Tracked(Box<(Frames, Ticket)>),
+}
+
+/// The frames of a message that came out of it.
+pub(crate) enum Parts {
+    One(Frame),
+    Many(Vec<Frame>),
 }
 
 impl Message {
@@ -45,9 +57,9 @@ impl Message {
     {
         let mut all = Vec::new();
         for part in frames {
-            match part.into().into_frames_inner() {
-                Frames::One(frame) => all.push(frame),
-                Frames::Many(many) => all.extend(many),
+            match part.into().into_parts().0 {
+                Parts::One(frame) => all.push(frame),
+                Parts::Many(many) => all.extend(many),
             }
         }
         Self::from_frames(all)
@@ -76,18 +88,66 @@ impl Message {
         Self::from_frames(raws.into_iter().map(RawFrame::into_frame).collect())
     }
 
-    pub(crate) fn into_frames_inner(mut self) -> Frames {
+    pub(crate) fn into_parts(mut self) -> (Parts, Option<Ticket>) {
+        let ticket = self.take_ticket();
         let frames = mem::take(&mut self.frames);
         mem::forget(self);
-        frames
+        let parts = match frames {
+            Frames::One(frame) => Parts::One(frame),
+            Frames::Many(frames) => Parts::Many(frames),
+            // Taken off above.
+            Frames::Tracked(_) => Parts::Many(Vec::new()),
+        };
+        (parts, ticket)
+    }
+
+    /// The same message with a [`Receipt`], for those who send through a clone
+    /// of [`Push::sender`](crate::Push::sender), in a `Select` or inside a
+    /// batch. One that has a receipt already gets a new one instead.
+    pub fn tracked(mut self) -> (Self, Receipt) {
+        drop(self.take_ticket());
+        let (ticket, receipt) = Receipt::new();
+        self.attach(ticket);
+        (self, receipt)
+    }
+
+    pub(crate) fn attach(&mut self, ticket: Ticket) {
+        let frames = mem::take(&mut self.frames);
+        self.frames = Frames::Tracked(Box::new((frames, ticket)));
+    }
+
+    /// Takes the receipt off, tells it that this comes back, and whether it has
+    /// a reader.
+    pub(crate) fn tell_return(&mut self, reason: ReturnReason) -> bool {
+        self.take_ticket().is_some_and(|ticket| {
+            ticket.tell(|| Fate::Returned {
+                reason,
+                message: self.clone(),
+            })
+        })
+    }
+
+    #[inline]
+    pub(crate) fn take_ticket(&mut self) -> Option<Ticket> {
+        if !matches!(self.frames, Frames::Tracked(_)) {
+            return None;
+        }
+        match mem::take(&mut self.frames) {
+            Frames::Tracked(tracked) => {
+                let (frames, ticket) = *tracked;
+                self.frames = frames;
+                Some(ticket)
+            }
+            frames => {
+                self.frames = frames;
+                None
+            }
+        }
     }
 
     /// The first frame, and for most messages the only one.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.frames {
-            Frames::One(frame) => frame.as_bytes(),
-            Frames::Many(frames) => frames[0].as_bytes(),
-        }
+        self.frames.as_slice()[0].as_bytes()
     }
 
     /// All frames, in order.
@@ -112,9 +172,9 @@ impl Message {
     /// The bytes of all frames, joined. Free of a copy when the message was
     /// made from a `Vec`, a `String` or a box and never sent.
     pub fn into_vec(self) -> Vec<u8> {
-        match self.into_frames_inner() {
-            Frames::One(frame) => frame.into_vec(),
-            Frames::Many(frames) => {
+        match self.into_parts().0 {
+            Parts::One(frame) => frame.into_vec(),
+            Parts::Many(frames) => {
                 let mut joined =
                     Vec::with_capacity(frames.iter().map(|f| f.as_bytes().len()).sum());
                 for frame in &frames {
@@ -131,6 +191,7 @@ impl Frames {
         match self {
             Frames::One(frame) => std::slice::from_ref(frame),
             Frames::Many(frames) => frames,
+            Frames::Tracked(tracked) => tracked.0.as_slice(),
         }
     }
 }
@@ -239,18 +300,21 @@ impl fmt::Debug for Excerpt<'_> {
 /// What a queue's channel carries: a [`Message`], or a [`Batch`] of them.
 ///
 /// Sealed: there is no third one.
-pub trait Item: fmt::Debug + Send + Sync + 'static + sealed::Item {}
+pub trait Item: Clone + fmt::Debug + Send + Sync + 'static + sealed::Item {}
 
 impl Item for Message {}
 impl Item for Batch {}
 
 pub(crate) mod sealed {
-    use super::{Batch, Message};
+    use super::{Batch, Message, ReturnReason};
 
     pub trait Item: Sized {
         const IS_BATCH: bool;
 
         fn count(&self) -> usize;
+        /// Takes off what receipts there are, tells them that this comes back,
+        /// and whether all of it has a reader that way.
+        fn tell(&mut self, reason: ReturnReason) -> bool;
         fn unpack(self, take: impl FnMut(Message));
         fn pack(messages: Vec<Message>) -> Vec<Self>;
         fn each(messages: &mut Vec<Message>, take: impl FnMut(Self));
@@ -261,6 +325,10 @@ pub(crate) mod sealed {
 
         fn count(&self) -> usize {
             1
+        }
+
+        fn tell(&mut self, reason: ReturnReason) -> bool {
+            self.tell_return(reason)
         }
 
         #[inline]
@@ -283,6 +351,11 @@ pub(crate) mod sealed {
 
         fn count(&self) -> usize {
             self.len()
+        }
+
+        fn tell(&mut self, reason: ReturnReason) -> bool {
+            let told = |all, message: &mut Message| message.tell_return(reason) && all;
+            self.iter_mut().fold(true, told) && !self.is_empty()
         }
 
         #[inline]

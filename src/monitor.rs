@@ -124,7 +124,7 @@ pub enum WaitingFor {
     /// A Push whose peers have all left waits for one to come back.
     PeerToReturn,
     /// A Push waits for its peers to take something: they are at the
-    /// high-water mark, or don't read.
+    /// high-water mark, or don't read. Also said where peers can't be counted.
     RoomAtPeers,
     /// A Pull waits for somebody to receive: its channel is full.
     Receiver,
@@ -223,6 +223,8 @@ impl fmt::Display for LastError {
 #[derive(Debug)]
 pub(crate) struct Monitor {
     name: Arc<str>,
+    /// Whether there are peers that can't be counted.
+    blind: bool,
     /// How many there are now, and have been in all.
     peers: AtomicUsize,
     joined: AtomicU64,
@@ -247,7 +249,11 @@ struct Known {
 const WARN_AGAIN: Duration = Duration::from_secs(10);
 
 impl Monitor {
-    pub(crate) fn new(name: &str, events: usize) -> (Arc<Self>, Option<Receiver<Event>>) {
+    pub(crate) fn new(
+        name: &str,
+        events: usize,
+        blind: bool,
+    ) -> (Arc<Self>, Option<Receiver<Event>>) {
         let (sender, receiver) = match events {
             0 => (None, None),
             n => {
@@ -257,6 +263,7 @@ impl Monitor {
         };
         let monitor = Self {
             name: name.into(),
+            blind,
             peers: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
@@ -275,8 +282,10 @@ impl Monitor {
     }
 
     /// What a Push with messages and no way for them waits for.
-    #[allow(dead_code)]
     pub(crate) fn waiting_for(&self) -> WaitingFor {
+        if self.blind {
+            return WaitingFor::RoomAtPeers;
+        }
         match (self.peers(), self.joined.load(Relaxed)) {
             (0, 0) => WaitingFor::FirstPeer,
             (0, _) => WaitingFor::PeerToReturn,
@@ -449,7 +458,7 @@ mod tests {
     /// Whatever libzmq may say, now or in another version.
     #[test]
     fn no_event_and_no_value_is_too_strange() {
-        let (monitor, events) = Monitor::new("strange", 100_000);
+        let (monitor, events) = Monitor::new("strange", 100_000, false);
         let events = events.expect("asked for");
         let numbers = (0..64).map(|bit| 1u64 << bit);
         for number in numbers.chain([0, 3, 0xffff, u64::MAX]) {
@@ -466,7 +475,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_drops_and_counts() {
-        let (monitor, events) = Monitor::new("full", 2);
+        let (monitor, events) = Monitor::new("full", 2, false);
         for _ in 0..5 {
             monitor.told(8, 0, "tcp://127.0.0.1:1");
         }
@@ -478,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_never_shook_hands_was_no_peer() {
-        let (monitor, _) = Monitor::new("peers", 0);
+        let (monitor, _) = Monitor::new("peers", 0, false);
         for (number, value, peers) in [
             (4096, 7, 1),
             (512, 9, 1),

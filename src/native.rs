@@ -11,12 +11,12 @@ mod stock;
 
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
-    care, flow, identity, pipes, recall, receive, rescue, send_run, send_whole, tune,
+    care, flow, held, identity, pipes, recall, receive, rescue, send_run, send_whole, tune,
     wait_until_gone, waiting, Watch,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
-    care, flow, identity, pipes, recall, receive, rescue, send_run, send_whole, tune,
+    care, flow, held, identity, pipes, recall, receive, rescue, send_run, send_whole, tune,
     wait_until_gone, waiting, Watch,
 };
 

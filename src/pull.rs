@@ -1,9 +1,6 @@
-use std::{
-    fmt,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+mod carrier;
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use crossbeam_channel::{
     bounded, never, Iter, Receiver, RecvError, RecvTimeoutError, Sender, TryRecvError,
@@ -12,17 +9,17 @@ use crossbeam_channel::{
 use crate::{
     attach::Attached,
     config::Config,
-    context::{Events, RawFrame, SocketKind},
-    control::{Control, Order, Stopper, Woken, CARE, YIELDS},
+    context::SocketKind,
+    control::{Control, Stopper},
     endpoint::Endpoint,
-    error::{CloseError, OpenError, WorkerError},
+    error::{CloseError, OpenError},
     message::{Batch, Item, Message},
     monitor::{Event, Monitor},
-    native,
     stats::{Counters, Stats},
     unsent::Leftover,
-    worker::{guarded, Failed, Worker},
+    worker::Worker,
 };
+use carrier::{Carrier, Ended};
 
 /// The receiving end: a ZeroMQ PULL socket whose far end is a channel.
 ///
@@ -114,20 +111,11 @@ impl<T: Item> Pull<T> {
     fn start(config: Config, out: Sender<T>, receiver: Receiver<T>) -> Result<Self, OpenError> {
         let (mut attached, control) = Attached::open(SocketKind::Pull, &config)?;
         let name: Arc<str> = config.queue_name().into();
-        let counters = Arc::new(Counters::default());
         let endpoints = attached.endpoints.clone();
         let monitor = Arc::clone(&attached.monitor);
         let events = attached.events.take();
-        let carrier = Carrier {
-            name: Arc::clone(&name),
-            attached,
-            out,
-            parts: Vec::new(),
-            frames: Vec::new(),
-            messages: Vec::new(),
-            held: Vec::new(),
-            counters: Arc::clone(&counters),
-        };
+        let carrier = Carrier::new(Arc::clone(&name), attached, out, config.stall_after);
+        let counters = carrier.counters();
         let worker = Worker::spawn(&format!("pull {name}"), Arc::clone(&control), move || {
             carrier.carry()
         })?;
@@ -172,6 +160,24 @@ impl<T: Item> Pull<T> {
     /// The items as they come, until the queue has ended.
     pub fn iter(&self) -> Iter<'_, T> {
         self.receiver.iter()
+    }
+
+    /// Stops taking messages from libzmq until [`resume`](Self::resume): it
+    /// fills, then the kernel, and then the peers wait. What is in the channel
+    /// can be received. At once, but for what is just being received; every
+    /// ending works as ever.
+    pub fn pause(&self) {
+        self.control.pause();
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.control.resume();
+    }
+
+    /// Whether the queue is paused.
+    pub fn is_paused(&self) -> bool {
+        self.control.is_paused()
     }
 
     /// The channel itself, to clone for other threads or to use in a `Select`.
@@ -300,196 +306,5 @@ impl<T: Item> fmt::Debug for Pull<T> {
             .field("endpoints", &self.endpoints)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-/// What a worker leaves behind.
-struct Ended<T> {
-    leftover: Vec<T>,
-    cause: Option<WorkerError>,
-}
-
-/// The worker: it owns the socket, and holds no message while it waits.
-struct Carrier<T: Item> {
-    name: Arc<str>,
-    attached: Attached,
-    out: Sender<T>,
-    /// The frames so far of a message of several.
-    parts: Vec<RawFrame>,
-    /// What was just received, each list empty whenever the worker waits.
-    frames: Vec<RawFrame>,
-    messages: Vec<Message>,
-    held: Vec<T>,
-    counters: Arc<Counters>,
-}
-
-/// How long closing waits for libzmq's threads: they answer in microseconds,
-/// unless one is resolving a name.
-const PATIENCE: Duration = Duration::from_millis(20);
-
-/// The most messages that make one batch.
-const BATCH: usize = 128;
-
-impl<T: Item> Carrier<T> {
-    fn carry(mut self) -> Ended<T> {
-        let name = Arc::clone(&self.name);
-        let cause = guarded(&name, || self.run()).err();
-        if let Some(cause) = &cause {
-            log::error!("{cause}");
-        }
-        self.end(cause)
-    }
-
-    fn run(&mut self) -> Result<(), Failed> {
-        let mut looks = YIELDS;
-        while self.attached.listener.order() == Order::Run {
-            #[cfg(test)]
-            crate::worker::fault::point(&self.name);
-            let room = self.room();
-            if room == 0 {
-                // Full for a second, or an order came: peers may have left.
-                native::care(&self.attached.socket)
-                    .map_err(|f| Failed("look after its socket", f))?;
-                continue;
-            }
-            self.receive(room)?;
-            if self.messages.is_empty() && looks > 0 {
-                looks -= 1;
-                thread::yield_now();
-                continue;
-            }
-            looks = YIELDS;
-            if self.messages.is_empty() {
-                self.attached
-                    .listener
-                    .poll(&self.attached.socket, Events::IN, None)
-                    .map_err(|f| Failed("wait for its socket", f))?;
-                continue;
-            }
-            if self.hand_over() == Woken::Gone {
-                log::info!("{}: the last receiver is gone, ending", self.name);
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// How many messages to take from libzmq, so that all find room; waits for
-    /// it up to `CARE`.
-    fn room(&self) -> usize {
-        let free = self
-            .out
-            .capacity()
-            .map_or(usize::MAX, |c| c - self.out.len());
-        let items = if free > 0 {
-            free
-        } else {
-            // A channel that nobody receives from has room for one: the
-            // hand-over finds out that it is gone.
-            self.counters.stalls.add(1);
-            usize::from(self.attached.listener.room(&self.out, CARE) == Woken::Ready)
-        };
-        if T::IS_BATCH && items > 0 {
-            BATCH
-        } else {
-            items.min(BATCH)
-        }
-    }
-
-    /// Takes what is at hand, `most` messages at the most.
-    fn receive(&mut self, most: usize) -> Result<(), Failed> {
-        native::receive(&self.attached.socket, &mut self.frames, most)
-            .map_err(|f| Failed("receive", f))?;
-        let before = self.messages.len();
-        let mut bytes = 0;
-        for frame in self.frames.drain(..) {
-            bytes += frame.as_bytes().len();
-            if frame.more() {
-                self.parts.push(frame);
-            } else if self.parts.is_empty() {
-                self.messages.push(Message::from_raw(frame));
-            } else {
-                self.parts.push(frame);
-                let parts = std::mem::take(&mut self.parts);
-                self.messages.push(Message::from_raws(parts));
-            }
-        }
-        self.counters.received.add(self.messages.len() - before);
-        self.counters.bytes.add(bytes);
-        Ok(())
-    }
-
-    /// Puts what was received into the channel; what finds no room there after
-    /// all, since the channel is shared and an order came, is `held`.
-    fn hand_over(&mut self) -> Woken {
-        let mut woken = Woken::Ready;
-        T::each(&mut self.messages, |item| {
-            if woken == Woken::Ready {
-                let count = item.count();
-                match self.attached.listener.hand_over(&self.out, item) {
-                    Ok(()) => self.counters.delivered.add(count),
-                    Err((why, item)) => {
-                        woken = why;
-                        self.held.push(item);
-                    }
-                }
-            } else {
-                self.held.push(item);
-            }
-        });
-        woken
-    }
-
-    /// Empties libzmq's pipes: all of those that came in, and of those that
-    /// are still connected what was there at first.
-    fn take_rest(&mut self, waiting: usize) {
-        let before = self.messages.len();
-        let calling = self.attached.calling();
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let had = (self.messages.len(), self.parts.len());
-            if self.receive(BATCH).is_err() {
-                return;
-            }
-            let taken = self.messages.len() - before;
-            // Time limits the waiting, and what came in meanwhile; not what was
-            // there.
-            if Instant::now() >= until && self.parts.is_empty() && taken >= waiting {
-                return;
-            }
-            if (self.messages.len(), self.parts.len()) != had {
-                continue;
-            }
-            if Instant::now() >= until + PATIENCE {
-                return;
-            }
-            if self.parts.is_empty()
-                && taken >= waiting
-                && native::pipes(&self.attached.socket) <= calling
-            {
-                return;
-            }
-            // What is missing is a word from the I/O thread.
-            thread::yield_now();
-        }
-    }
-
-    fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
-        let waiting = native::waiting(&self.attached.socket);
-        // This ends the connections that came in. What they had received whole
-        // can still be taken, and then their pipes are gone.
-        self.attached.stop_listening();
-        self.take_rest(waiting);
-        let mut leftover = self.held;
-        leftover.extend(T::pack(self.messages));
-        let count = leftover.iter().map(|i| i.count()).sum();
-        self.counters.returned.add(count);
-        log::info!(
-            "{}: closed, {} received, {count} of them not handed over",
-            self.name,
-            self.counters.received.get()
-        );
-        self.attached.close();
-        Ended { leftover, cause }
     }
 }

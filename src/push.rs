@@ -1,5 +1,9 @@
 mod carrier;
 mod hand;
+mod overflow;
+mod telling;
+
+pub use overflow::Overflow;
 
 use std::{
     fmt,
@@ -19,11 +23,13 @@ use crate::{
     intake::Intake,
     message::{Batch, Item, Message},
     monitor::{Event, Monitor},
+    receipt::{Receipt, ReturnReason},
     stats::{Counters, Stats},
     unsent::{Drained, Unsent},
     worker::Worker,
 };
 use carrier::{Carrier, Ended};
+use overflow::{Numbers, Spillway};
 
 /// The sending end: a channel whose far end is a ZeroMQ PUSH socket.
 ///
@@ -56,6 +62,8 @@ pub struct Push<T: Item = Message> {
     endpoints: Vec<Endpoint>,
     control: Arc<Control>,
     worker: Worker<Ended<T>>,
+    overflow: Overflow,
+    spillway: Option<Arc<Spillway<T>>>,
     linger: Duration,
     done: bool,
 }
@@ -68,8 +76,8 @@ pub struct Push<T: Item = Message> {
 /// comes back in their [`Unsent`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome<T> {
-    /// The number of the item, in the order in which the worker took them,
-    /// from 0. A jump means that the reader was too slow for the outcomes
+    /// The number of the item, in the order in which they left the channel,
+    /// from 0 (those that were rejected count in between). A jump means that the reader was too slow for the outcomes
     /// between; [`Stats::outcomes_dropped`] counts them.
     pub seq: u64,
     /// Whether libzmq took it.
@@ -113,6 +121,33 @@ impl Push {
     }
 }
 
+impl Push {
+    /// [`send`](Self::send), with a [`Receipt`] that tells what becomes of the
+    /// message. For other ways to send, see [`Message::tracked`].
+    ///
+    /// # Errors
+    /// Gives the message back when the queue has ended. One that
+    /// [`Overflow::RejectNewest`] refuses comes back in the receipt.
+    pub fn send_tracked(&self, message: impl Into<Message>) -> Result<Receipt, SendError<Message>> {
+        let (message, receipt) = message.into().tracked();
+        let result = match self.overflow {
+            Overflow::Block => self.sender().send(message).map_err(TrySendError::from),
+            _ => self.put(message),
+        };
+        match result {
+            Ok(()) => Ok(receipt),
+            Err(TrySendError::Full(mut message)) => {
+                message.tell_return(ReturnReason::Rejected);
+                Ok(receipt)
+            }
+            Err(TrySendError::Disconnected(mut message)) => {
+                drop((receipt, message.take_ticket()));
+                Err(SendError(message))
+            }
+        }
+    }
+}
+
 impl<T: Item> Push<T> {
     /// Sends what comes out of a channel of yours. When its last sender is
     /// gone, the queue hands over everything that is left and ends by itself;
@@ -134,7 +169,12 @@ impl<T: Item> Push<T> {
 
     fn with_own_channel(config: Config) -> Result<Self, OpenError> {
         config.checked()?;
-        let (sender, receiver) = bounded(config.capacity);
+        let capacity = match config.overflow {
+            // One must be there to make room.
+            Overflow::DropOldest => config.capacity.max(1),
+            _ => config.capacity,
+        };
+        let (sender, receiver) = bounded(capacity);
         let intake = Intake::ours(receiver, &sender);
         Self::start(config, intake, Some(sender))
     }
@@ -156,13 +196,22 @@ impl<T: Item> Push<T> {
         let endpoints = attached.endpoints.clone();
         let monitor = Arc::clone(&attached.monitor);
         let events = attached.events.take();
+        let numbers = Arc::new(Numbers::default());
+        let spillway = match config.overflow {
+            Overflow::Block => None,
+            _ => {
+                let oldest = intake.receiver().clone();
+                Some(Arc::new(Spillway::new(oldest, report.clone(), &numbers)))
+            }
+        };
         let carrier = Carrier::new(
             Arc::clone(&name),
             attached,
             intake,
             report,
-            config.send_deadline,
-            config.high_water_mark,
+            numbers,
+            spillway.clone(),
+            &config,
         );
         let counters = carrier.counters();
         let worker = Worker::spawn(&format!("push {name}"), Arc::clone(&control), move || {
@@ -178,18 +227,42 @@ impl<T: Item> Push<T> {
             endpoints,
             control,
             worker,
+            overflow: config.overflow,
+            spillway,
             linger: config.linger,
             done: false,
         })
     }
 
-    /// Puts an item into the channel, waiting while it is full.
+    /// Puts an item into the channel, waiting while it is full, unless
+    /// [`Config::overflow`] says otherwise.
     ///
     /// # Errors
     /// Gives the item back when the queue has ended: stopped, or its worker
-    /// failed.
+    /// failed. With [`Overflow::RejectNewest`] also when the channel is full.
     pub fn send(&self, item: impl Into<T>) -> Result<(), SendError<T>> {
-        self.sender().send(item.into())
+        let item = item.into();
+        match self.overflow {
+            Overflow::Block => self.sender().send(item),
+            _ => self.put(item).map_err(|e| SendError(e.into_inner())),
+        }
+    }
+
+    /// Puts an item into the channel as a policy that never waits has it.
+    fn put(&self, mut item: T) -> Result<(), TrySendError<T>> {
+        loop {
+            item = match (self.sender().try_send(item), &self.spillway) {
+                (Err(TrySendError::Full(item)), Some(spillway)) => {
+                    if self.overflow != Overflow::DropOldest {
+                        spillway.reject(&item);
+                        return Err(TrySendError::Full(item));
+                    }
+                    spillway.drop_oldest();
+                    item
+                }
+                (result, _) => return result,
+            }
+        }
     }
 
     /// Puts an item into the channel if there is room right now.
@@ -197,7 +270,10 @@ impl<T: Item> Push<T> {
     /// # Errors
     /// Gives the item back when the channel is full or the queue has ended.
     pub fn try_send(&self, item: impl Into<T>) -> Result<(), TrySendError<T>> {
-        self.sender().try_send(item.into())
+        match self.overflow {
+            Overflow::DropOldest => self.put(item.into()),
+            _ => self.sender().try_send(item.into()),
+        }
     }
 
     /// Puts an item into the channel, waiting no longer than `timeout`.
@@ -209,7 +285,29 @@ impl<T: Item> Push<T> {
         item: impl Into<T>,
         timeout: Duration,
     ) -> Result<(), SendTimeoutError<T>> {
+        if self.overflow == Overflow::DropOldest {
+            let result = self.put(item.into());
+            return result.map_err(|e| SendTimeoutError::Disconnected(e.into_inner()));
+        }
         self.sender().send_timeout(item.into(), timeout)
+    }
+
+    /// Stops handing messages to libzmq until [`resume`](Self::resume): the
+    /// channel fills, and senders wait. At once, but for the few messages that
+    /// are just being handed over; what libzmq has goes on. Every ending works
+    /// as ever, and a [`drain`](Self::drain) hands everything over.
+    pub fn pause(&self) {
+        self.control.pause();
+    }
+
+    /// Ends a [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.control.resume();
+    }
+
+    /// Whether the queue is paused.
+    pub fn is_paused(&self) -> bool {
+        self.control.is_paused()
     }
 
     /// The channel itself, to clone for other threads or to use in a `Select`.
@@ -236,6 +334,9 @@ impl<T: Item> Push<T> {
         let in_channel = self.sender.as_ref().map_or(0, Sender::len);
         let mut stats = self.counters.snapshot(in_channel);
         self.monitor.add_to(&mut stats);
+        if let Some(spillway) = &self.spillway {
+            spillway.add_to(&mut stats);
+        }
         stats
     }
 
@@ -333,7 +434,12 @@ impl<T: Item> Drop for Push<T> {
     fn drop(&mut self) {
         if self.control.is_foreign() {
             // A forked child: the worker may have held the channels' locks.
-            std::mem::forget((self.sender.take(), self.outcomes.take(), self.events.take()));
+            std::mem::forget((
+                self.sender.take(),
+                self.outcomes.take(),
+                self.events.take(),
+                self.spillway.take(),
+            ));
             return;
         }
         if self.done {

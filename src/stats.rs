@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -24,10 +25,11 @@ pub struct Stats {
     pub received: u64,
     /// Pull: handed into the channel.
     pub delivered: u64,
-    /// Given back: in an outcome, or by `drain`, `abort` or `close`.
+    /// Given back: in an outcome, a receipt, or by `drain`, `abort` or `close`.
     pub returned: u64,
-    /// Push: expired at their send deadline with nobody to take them back,
-    /// since outcomes were off or their channel was full.
+    /// Push: expired at their send deadline, or dropped as the oldest, with
+    /// nobody to take them back: no receipt, and outcomes were off or their
+    /// channel was full.
     pub lost: u64,
     /// Push: handed to libzmq and, when the queue was aborted, neither known
     /// to be in the kernel's hands nor recalled. They count as `sent` too.
@@ -40,6 +42,14 @@ pub struct Stats {
     /// Push: how often the worker had to wait because every peer was at its
     /// high-water mark, or there was none. Pull: because the channel was full.
     pub stalls: u64,
+    /// Push: refused for want of room, with
+    /// [`Overflow::RejectNewest`](crate::Overflow::RejectNewest). Never
+    /// accepted, so they count nowhere else.
+    pub rejected: u64,
+    /// Push: the oldest in a full channel, with
+    /// [`Overflow::DropOldest`](crate::Overflow::DropOldest). They count as
+    /// `returned` or `lost` too.
+    pub dropped: u64,
     /// Items in the channel.
     pub depth: u64,
     /// How long the worker has waited in [`stalls`](Self::stalls), all
@@ -61,6 +71,80 @@ impl Stats {
     pub fn backlog(&self) -> u64 {
         self.accepted
             .saturating_sub(self.sent + self.returned + self.lost)
+    }
+}
+
+/// One line, for people.
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        let mut count = |f: &mut fmt::Formatter<'_>, name: &str, n: u64| {
+            if n == 0 {
+                return Ok(());
+            }
+            let comma = if std::mem::take(&mut first) { "" } else { ", " };
+            write!(f, "{comma}{n} {name}")
+        };
+        count(f, "accepted", self.accepted)?;
+        count(f, "sent", self.sent)?;
+        count(f, "received", self.received)?;
+        count(f, "delivered", self.delivered)?;
+        count(f, "bytes", self.bytes)?;
+        count(f, "in the channel", self.depth)?;
+        count(f, "returned", self.returned)?;
+        count(f, "lost", self.lost)?;
+        count(f, "in doubt", self.in_doubt)?;
+        count(f, "rejected", self.rejected)?;
+        count(f, "dropped", self.dropped)?;
+        count(f, "peers", self.peers)?;
+        count(f, "reconnects", self.reconnects)?;
+        count(f, "stalls", self.stalls)?;
+        count(f, "outcomes dropped", self.outcomes_dropped)?;
+        count(f, "events dropped", self.events_dropped)?;
+        if first {
+            f.write_str("nothing yet")?;
+        }
+        if !self.blocked.is_zero() {
+            write!(f, ", blocked for {:.1?}", self.blocked)?;
+        }
+        match self.last_error {
+            Some(error) => write!(f, ", last error: {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A map of numbers; `blocked` in seconds, `last_error` as text.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Stats {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+
+        let counts = [
+            ("accepted", self.accepted),
+            ("sent", self.sent),
+            ("received", self.received),
+            ("delivered", self.delivered),
+            ("returned", self.returned),
+            ("lost", self.lost),
+            ("in_doubt", self.in_doubt),
+            ("bytes", self.bytes),
+            ("outcomes_dropped", self.outcomes_dropped),
+            ("stalls", self.stalls),
+            ("rejected", self.rejected),
+            ("dropped", self.dropped),
+            ("depth", self.depth),
+            ("peers", self.peers),
+            ("reconnects", self.reconnects),
+            ("events_dropped", self.events_dropped),
+        ];
+        let mut map = serializer.serialize_struct("Stats", counts.len() + 2)?;
+        for (name, count) in counts {
+            map.serialize_field(name, &count)?;
+        }
+        map.serialize_field("blocked", &self.blocked.as_secs_f64())?;
+        map.serialize_field("last_error", &self.last_error.map(|e| e.to_string()))?;
+        map.end()
     }
 }
 

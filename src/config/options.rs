@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    value::{Bytes, Count, Given, Kind, Mode, Period, Periods, Switch, Word},
+    value::{Bytes, Count, Given, Kind, Mode, Period, Periods, Policy, Switch, Word},
     Config,
 };
 use crate::error::{OpenError, OpenErrorKind};
@@ -76,6 +76,7 @@ options! {
     events[v => v]: Count<usize>, "0 to 16777216 events", |n| *n <= CAPACITY_MAX;
     stall_after[v => v]: Period, "0s, or from 10ms to 24days",
         |time| time.is_zero() || (*time >= Duration::from_millis(10) && in_millis(time));
+    overflow[v => v]: Policy, "block, reject_newest or drop_oldest", |_| true;
 }
 
 /// More than any program needs, and little enough that the channel's memory

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use crate::push::Overflow;
+
 /// A value as a URL, a file or the environment has it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Given {
@@ -94,6 +96,31 @@ impl Kind for Switch {
 
     fn write(value: &bool) -> Given {
         Given::Flag(*value)
+    }
+}
+
+pub(super) enum Policy {}
+
+const POLICIES: [(&str, Overflow); 3] = [
+    ("block", Overflow::Block),
+    ("reject_newest", Overflow::RejectNewest),
+    ("drop_oldest", Overflow::DropOldest),
+];
+
+impl Kind for Policy {
+    type Value = Overflow;
+    const WANTED: &'static str = "a policy";
+
+    fn read(given: &Given) -> Option<Overflow> {
+        let Given::Text(text) = given else {
+            return None;
+        };
+        POLICIES.iter().find(|(n, _)| n == text).map(|(_, p)| *p)
+    }
+
+    fn write(value: &Overflow) -> Given {
+        let name = POLICIES.iter().find(|(_, p)| p == value);
+        Given::Text(name.map_or("", |(n, _)| n).to_owned())
     }
 }
 

@@ -103,6 +103,11 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
     }
 }
 
+/// How many messages of a Push wait in libzmq for somebody to take them.
+pub(crate) fn held(socket: &Socket) -> u64 {
+    depth(socket).0
+}
+
 /// How many messages are ready to be received.
 pub(crate) fn waiting(socket: &Socket) -> usize {
     depth(socket).1 as usize

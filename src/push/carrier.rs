@@ -10,16 +10,20 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     hand::{Hand, Stop},
+    overflow::{Numbers, Spillway},
     Outcome,
 };
 use crate::{
     attach::Attached,
+    config::Config,
     context::Events,
     control::{Next, Order, Woken, CARE},
-    error::{DrainFailure, OutcomeError},
+    error::DrainFailure,
     intake::Intake,
     message::{Item, Message},
     native::{self, Flow},
+    receipt::ReturnReason,
+    stall::Stall,
     stats::{Counters, Stats},
     unsent::Unsent,
     worker::{guarded, Failed},
@@ -56,7 +60,7 @@ impl<T: Item> Ended<T> {
 
 /// The worker: it owns the socket, and one item at a time.
 pub(super) struct Carrier<T: Item> {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     attached: Attached,
     /// The channel; gone once nothing more is accepted.
     intake: Option<Intake<T>>,
@@ -71,20 +75,25 @@ pub(super) struct Carrier<T: Item> {
     aside: Vec<Message>,
     aside_most: usize,
     /// What is left of the items that are being sent.
-    hand: Hand,
-    /// Whether the fate of the item in hand is still to be told.
-    untold: bool,
-    /// The number of that item.
-    seq: u64,
+    pub(super) hand: Hand,
+    /// The items in hand whose fate is still to be told: their numbers, and how
+    /// many of their messages are left. Empty where nobody wants to know.
+    pub(super) untold: VecDeque<(u64, usize)>,
+    numbers: Arc<Numbers>,
+    spillway: Option<Arc<Spillway<T>>>,
+    stall: Stall,
     /// When its turn came.
-    since: Option<Instant>,
-    report: Option<Sender<Outcome<T>>>,
-    counters: Arc<Counters>,
+    pub(super) since: Option<Instant>,
+    pub(super) report: Option<Sender<Outcome<T>>>,
+    pub(super) counters: Arc<Counters>,
     send_deadline: Option<Duration>,
     /// The fewest bytes that a message so far had on the wire.
     smallest: u64,
     /// Messages that went with peers that left.
     in_doubt: u64,
+    /// What was lost and is still to be logged, and when the last was.
+    pub(super) unlogged: usize,
+    pub(super) logged: Option<Instant>,
 }
 
 /// How often a draining worker asks whether everything is in the kernel: at
@@ -95,6 +104,19 @@ const FLUSH_CHECK: (Duration, Duration) = (Duration::from_millis(1), CARE);
 /// When to ask again for the messages of a peer that left, whose I/O thread is
 /// busy with something else.
 const BUSY: Duration = Duration::from_millis(10);
+
+/// Asks whether anything moves, and tells when to ask again. `hand` is whether
+/// there is something besides what libzmq holds.
+fn look(stall: &mut Stall, attached: &Attached, counters: &Counters, hand: bool) -> Duration {
+    let held = native::held(&attached.socket);
+    if held == 0 && !hand {
+        stall.flows();
+        return CARE;
+    }
+    // What peers have taken so far.
+    let moved = counters.sent.get().wrapping_sub(held);
+    stall.waits(moved, || attached.monitor.waiting_for())
+}
 
 /// Why a loop ended.
 enum End {
@@ -110,10 +132,14 @@ impl<T: Item> Carrier<T> {
         attached: Attached,
         intake: Intake<T>,
         report: Option<Sender<Outcome<T>>>,
-        send_deadline: Option<Duration>,
-        high_water_mark: u32,
+        numbers: Arc<Numbers>,
+        spillway: Option<Arc<Spillway<T>>>,
+        config: &Config,
     ) -> Self {
         Self {
+            stall: Stall::new(&name, &attached.monitor, config.stall_after),
+            numbers,
+            spillway,
             name,
             attached,
             intake: Some(intake),
@@ -121,16 +147,17 @@ impl<T: Item> Carrier<T> {
             queue: VecDeque::new(),
             again: Hand::default(),
             aside: Vec::new(),
-            aside_most: high_water_mark as usize,
+            aside_most: config.high_water_mark as usize,
             hand: Hand::default(),
-            untold: false,
-            seq: 0,
+            untold: VecDeque::new(),
             since: None,
             report,
             counters: Arc::default(),
-            send_deadline,
+            send_deadline: config.send_deadline,
             smallest: u64::MAX,
             in_doubt: 0,
+            unlogged: 0,
+            logged: None,
         }
     }
 
@@ -163,27 +190,48 @@ impl<T: Item> Carrier<T> {
                 }
                 Order::Stop => return Ok(End::Stopped),
             }
+            if self.attached.listener.is_paused() {
+                self.rest()?;
+                continue;
+            }
             if self.hands_are_empty() {
                 let Some(intake) = &self.intake else {
                     return Ok(End::Done);
                 };
-                match self.attached.listener.next(intake.receiver(), CARE) {
-                    Next::Item(item) => self.take(item),
+                let patience = || look(&mut self.stall, &self.attached, &self.counters, false);
+                match self.attached.listener.next(intake.receiver(), patience) {
+                    Next::Item(item) => {
+                        self.take(item);
+                        // An order may have come just now, and decides first.
+                        if self.attached.listener.holds() {
+                            continue;
+                        }
+                    }
                     Next::Gone => {
                         log::info!("{}: the last sender is gone, draining", self.name);
                         return self.finish(None);
                     }
                     Next::Ordered => continue,
                     Next::Idle => {
-                        native::care(&self.attached.socket)
-                            .map_err(|f| Failed("look after its socket", f))?;
-                        self.rescue();
+                        self.care()?;
                         continue;
                     }
                 }
             }
             self.send_hand(None)?;
         }
+    }
+
+    fn rest(&mut self) -> Result<(), Failed> {
+        self.stall.flows();
+        self.attached.listener.rest();
+        self.care()
+    }
+
+    fn care(&mut self) -> Result<(), Failed> {
+        native::care(&self.attached.socket).map_err(|f| Failed("look after its socket", f))?;
+        self.rescue();
+        Ok(())
     }
 
     /// Sends what was accepted and nothing more.
@@ -199,6 +247,10 @@ impl<T: Item> Carrier<T> {
                     until = self.attached.listener.drain_until();
                 }
                 _ => {}
+            }
+            if self.attached.listener.is_paused() {
+                self.rest()?;
+                continue;
             }
             if self.hands_are_empty() {
                 let late = until.is_some_and(|u| Instant::now() >= u);
@@ -239,6 +291,7 @@ impl<T: Item> Carrier<T> {
                 return Ok(Some(End::Done));
             }
             let safe = flow == Flow::InKernel;
+            look(&mut self.stall, &self.attached, &self.counters, false);
             let now = Instant::now();
             if until.is_some_and(|u| now >= u) {
                 return Ok(Some(if safe { End::Done } else { End::Late }));
@@ -304,11 +357,11 @@ impl<T: Item> Carrier<T> {
     }
 
     /// Takes an item in hand, and more while they come without a wait. Where
-    /// the fate of each item is to be told, it is one at a time.
+    /// items may expire, it is one at a time.
     fn take(&mut self, first: T) {
-        let one_by_one = self.report.is_some() || self.send_deadline.is_some();
+        let telling = self.report.is_some() || self.send_deadline.is_some();
+        let alone = self.send_deadline.is_some() || self.attached.listener.holds();
         self.since = self.send_deadline.map(|_| Instant::now());
-        self.untold = true;
         let mut next = Some(first);
         while let Some(item) = next.take() {
             let (mut messages, mut bytes) = (0, 0);
@@ -319,11 +372,14 @@ impl<T: Item> Carrier<T> {
                 self.smallest = self.smallest.min(size as u64 + 2);
                 self.hand.put(message);
             });
+            if telling {
+                self.untold.push_back((self.numbers.next(), messages));
+            }
             if self.intake.is_some() {
                 self.counters.taken.add(messages);
             }
             self.counters.bytes.add(bytes);
-            if !one_by_one && self.hand.has_room() {
+            if !alone && self.hand.has_room() {
                 next = match &self.intake {
                     Some(intake) => intake.receiver().try_recv().ok(),
                     None => self.queue.pop_front(),
@@ -340,7 +396,9 @@ impl<T: Item> Carrier<T> {
         loop {
             let (wanted, patience) = match self.send_now()? {
                 Stop::Done => {
-                    self.tell_sent();
+                    if self.stall.is_told() {
+                        look(&mut self.stall, &self.attached, &self.counters, false);
+                    }
                     return Ok(Woken::Ready);
                 }
                 Stop::Left => match self.rescue() {
@@ -349,7 +407,8 @@ impl<T: Item> Carrier<T> {
                 },
                 Stop::Full => {
                     self.counters.stalls.add(1);
-                    (Events::OUT, CARE)
+                    let patience = look(&mut self.stall, &self.attached, &self.counters, true);
+                    (Events::OUT, patience)
                 }
             };
             let now = Instant::now();
@@ -361,14 +420,19 @@ impl<T: Item> Carrier<T> {
                 .into_iter()
                 .flatten()
                 .min();
-            if self.poll(wanted, wake)? == Woken::Ordered {
+            let woken = self.poll(wanted, wake)?;
+            if wanted == Events::OUT {
+                let blocked = now.elapsed().as_nanos();
+                self.counters.blocked.add(blocked as usize);
+            }
+            if woken == Woken::Ordered || self.attached.listener.is_paused() {
                 return Ok(Woken::Ordered);
             }
             let passed = |time: Option<Instant>| time.is_some_and(|t| Instant::now() >= t);
             if passed(until) {
                 return Ok(Woken::Late);
             }
-            if passed(expiry) && self.untold {
+            if passed(expiry) && !self.untold.is_empty() {
                 self.expire();
                 return Ok(Woken::Ready);
             }
@@ -376,7 +440,14 @@ impl<T: Item> Carrier<T> {
         }
     }
 
+    /// Sends what it can, and tells of it.
     fn send_now(&mut self) -> Result<Stop, Failed> {
+        let stop = self.send_some();
+        self.tell_sent();
+        stop
+    }
+
+    fn send_some(&mut self) -> Result<Stop, Failed> {
         for hand in [&mut self.again, &mut self.hand] {
             match hand.send(&self.attached.socket, &self.counters.sent) {
                 Ok(Stop::Done) => {}
@@ -387,58 +458,11 @@ impl<T: Item> Carrier<T> {
         Ok(Stop::Done)
     }
 
-    fn tell_sent(&mut self) {
-        if std::mem::take(&mut self.untold) {
-            self.report(Ok(()));
-        }
-    }
-
-    /// The item in hand has waited for too long.
-    fn expire(&mut self) {
-        self.untold = false;
-        self.since = None;
-        let expired = T::pack(self.hand.take_all());
-        if expired.is_empty() {
-            // An empty batch.
-            self.report(Ok(()));
-        }
-        for item in expired {
-            self.report(Err(OutcomeError::Deadline(item)));
-        }
-    }
-
-    fn report(&mut self, result: Result<(), OutcomeError<T>>) {
-        if self.report.is_none() && result.is_ok() {
-            return;
-        }
-        let returned = result
-            .as_ref()
-            .err()
-            .map(|OutcomeError::Deadline(item)| item.count());
-        let seq = self.seq;
-        self.seq += 1;
-        let told = self
-            .report
-            .as_ref()
-            .map(|report| report.try_send(Outcome { seq, result }).is_ok());
-        if told == Some(false) {
-            self.counters.outcomes_dropped.add(1);
-        }
-        match (returned, told) {
-            (Some(n), Some(true)) => self.counters.returned.add(n),
-            (Some(n), _) => {
-                self.counters.lost.add(n);
-                log::warn!(
-                    "{}: lost {n}: the send deadline passed and nobody took it back",
-                    self.name
-                );
-            }
-            (None, _) => {}
-        }
-    }
-
     /// Accepts nothing more. All that was accepted is in `queue` then.
     fn close_channel(&mut self) {
+        if let Some(spillway) = &self.spillway {
+            spillway.shut();
+        }
         if let Some(intake) = self.intake.take() {
             let closed = intake.close();
             let count = closed.items.iter().map(|i| i.count()).sum();
@@ -450,6 +474,10 @@ impl<T: Item> Carrier<T> {
 
     fn end(mut self, how: Result<(), DrainFailure>) -> Ended<T> {
         self.close_channel();
+        self.log_lost();
+        if let Some(spillway) = &self.spillway {
+            spillway.log_lost(&self.name);
+        }
         let held = self.rescue();
         let all_gone = self.aside.is_empty() && self.again.is_empty();
         let how = match how {
@@ -471,6 +499,9 @@ impl<T: Item> Carrier<T> {
             unsent.extend(T::pack(self.again.take_all()));
             unsent.extend(T::pack(self.hand.take_all()));
             unsent.extend(self.queue.drain(..));
+        }
+        for item in &mut unsent {
+            item.tell(ReturnReason::Ended);
         }
         let count = unsent.iter().map(|i| i.count()).sum();
         self.counters.returned.add(count);

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use crate::{
     context::{Failure, RawFrame, Socket},
-    message::{Frames, Message},
+    message::{Message, Parts},
     native,
+    receipt::{Fate, Ticket},
     stats::Counter,
 };
 
@@ -19,6 +20,10 @@ pub(super) struct Hand {
     /// How many of the run libzmq has taken; these frames are empty.
     gone: usize,
     whole: Vec<RawFrame>,
+    /// The receipts of those, by their place in the run.
+    tickets: VecDeque<(usize, Ticket)>,
+    /// How many went since `take_count`.
+    count: usize,
     behind: VecDeque<Message>,
 }
 
@@ -40,6 +45,9 @@ pub(super) const RUN: usize = 128;
 /// every connection that got something, so each should get several.
 const PEERS: usize = 16;
 
+/// The place of `whole` among the tickets.
+const WHOLE: usize = usize::MAX - 1;
+
 impl Hand {
     pub(super) fn is_empty(&self) -> bool {
         self.gone == self.run.len() && self.whole.is_empty() && self.behind.is_empty()
@@ -47,9 +55,7 @@ impl Hand {
 
     /// Whether another message would still be part of the run.
     pub(super) fn has_room(&self) -> bool {
-        self.run.len() < RUN * (1 + self.longer)
-            && self.whole.is_empty()
-            && self.behind.is_empty()
+        self.run.len() < RUN * (1 + self.longer) && self.whole.is_empty() && self.behind.is_empty()
     }
 
     pub(super) fn put(&mut self, message: Message) {
@@ -57,9 +63,17 @@ impl Hand {
             self.behind.push_back(message);
             return;
         }
-        match message.into_frames_inner() {
-            Frames::One(frame) => self.run.push(frame.into_raw()),
-            Frames::Many(frames) => {
+        let (parts, ticket) = message.into_parts();
+        if let Some(ticket) = ticket {
+            let at = match parts {
+                Parts::One(_) => self.run.len(),
+                Parts::Many(_) => WHOLE,
+            };
+            self.tickets.push_back((at, ticket));
+        }
+        match parts {
+            Parts::One(frame) => self.run.push(frame.into_raw()),
+            Parts::Many(frames) => {
                 self.whole.extend(frames.into_iter().map(|f| f.into_raw()));
             }
         }
@@ -85,6 +99,8 @@ impl Hand {
                     n => {
                         self.gone += n;
                         sent.add(n);
+                        self.count += n;
+                        self.tell_accepted(self.gone);
                     }
                 }
             }
@@ -96,6 +112,8 @@ impl Hand {
                 }
                 RawFrame::forget_sent(&mut self.whole);
                 sent.add(1);
+                self.count += 1;
+                self.tell_accepted(WHOLE + 1);
             }
             if self.behind.is_empty() {
                 return Ok(Stop::Done);
@@ -104,6 +122,21 @@ impl Hand {
                 self.put(message);
             }
         }
+    }
+
+    /// Tells the receipts of all in front of that place.
+    #[inline]
+    fn tell_accepted(&mut self, place: usize) {
+        while self.tickets.front().is_some_and(|(at, _)| *at < place) {
+            if let Some((_, ticket)) = self.tickets.pop_front() {
+                ticket.tell(|| Fate::Accepted);
+            }
+        }
+    }
+
+    /// How many messages went since this was asked last.
+    pub(super) fn take_count(&mut self) -> usize {
+        std::mem::take(&mut self.count)
     }
 
     /// Puts messages in front of all others.
@@ -116,10 +149,16 @@ impl Hand {
 
     /// All that is left, in order.
     pub(super) fn take_all(&mut self) -> Vec<Message> {
-        let run = self.run.drain(..).skip(std::mem::take(&mut self.gone));
+        let gone = std::mem::take(&mut self.gone);
+        let run = self.run.drain(..).skip(gone);
         let mut all: Vec<_> = run.map(Message::from_raw).collect();
         if !self.whole.is_empty() {
             all.push(Message::from_raws(std::mem::take(&mut self.whole)));
+        }
+        let last = all.len().saturating_sub(1);
+        for (at, ticket) in self.tickets.drain(..) {
+            let at = if at == WHOLE { last } else { at - gone };
+            all[at].attach(ticket);
         }
         all.extend(self.behind.drain(..));
         all

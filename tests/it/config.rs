@@ -153,6 +153,12 @@ const CASES: &[Case] = &[
             ("25days", "24days"),
         ],
     },
+    Case {
+        name: "overflow",
+        text: "drop_oldest",
+        set: |c| c.overflow(pushpull::Overflow::DropOldest),
+        wrong: &[("drop", "reject_newest"), ("", "block")],
+    },
 ];
 
 fn plain() -> Config {

@@ -21,11 +21,16 @@ mod drop_order;
 mod events;
 mod forward;
 mod frames;
+mod logs;
 mod nine_faults;
 mod outcomes;
+mod pauses;
 mod peers_leave;
 mod prometheus;
 mod prompt;
+mod receipts;
+mod stalls;
+mod stats;
 mod worker_failure;
 
 #[cfg(target_os = "linux")]

@@ -1,0 +1,268 @@
+//! The worker of a [`Pull`](super::Pull): from the socket to the channel.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Sender;
+
+use crate::{
+    attach::Attached,
+    context::{Events, RawFrame},
+    control::{Order, Woken, CARE, YIELDS},
+    error::WorkerError,
+    message::{Item, Message},
+    monitor::WaitingFor,
+    native,
+    stall::Stall,
+    stats::Counters,
+    worker::{guarded, Failed},
+};
+
+/// What a worker leaves behind.
+pub(super) struct Ended<T> {
+    pub(super) leftover: Vec<T>,
+    pub(super) cause: Option<WorkerError>,
+}
+
+/// The worker: it owns the socket, and holds no message while it waits.
+pub(super) struct Carrier<T: Item> {
+    name: Arc<str>,
+    attached: Attached,
+    out: Sender<T>,
+    /// The frames so far of a message of several.
+    parts: Vec<RawFrame>,
+    /// What was just received, each list empty whenever the worker waits.
+    frames: Vec<RawFrame>,
+    messages: Vec<Message>,
+    held: Vec<T>,
+    stall: Stall,
+    counters: Arc<Counters>,
+}
+
+/// How long closing waits for libzmq's threads: they answer in microseconds,
+/// unless one is resolving a name.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// The most messages that make one batch.
+const BATCH: usize = 128;
+
+impl<T: Item> Carrier<T> {
+    pub(super) fn new(
+        name: Arc<str>,
+        attached: Attached,
+        out: Sender<T>,
+        stall_after: Duration,
+    ) -> Self {
+        Self {
+            stall: Stall::new(&name, &attached.monitor, stall_after),
+            name,
+            attached,
+            out,
+            parts: Vec::new(),
+            frames: Vec::new(),
+            messages: Vec::new(),
+            held: Vec::new(),
+            counters: Arc::default(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.counters)
+    }
+
+    pub(super) fn carry(mut self) -> Ended<T> {
+        let name = Arc::clone(&self.name);
+        let cause = guarded(&name, || self.run()).err();
+        if let Some(cause) = &cause {
+            log::error!("{cause}");
+        }
+        self.end(cause)
+    }
+
+    fn run(&mut self) -> Result<(), Failed> {
+        let mut looks = YIELDS;
+        while self.attached.listener.order() == Order::Run {
+            #[cfg(test)]
+            crate::worker::fault::point(&self.name);
+            if self.attached.listener.is_paused() {
+                self.stall.flows();
+                self.attached.listener.rest();
+                self.care()?;
+                continue;
+            }
+            let room = self.room();
+            if room == 0 {
+                // Full for a while, or an order came: peers may have left.
+                self.care()?;
+                continue;
+            }
+            self.receive(room)?;
+            if self.messages.is_empty() && looks > 0 {
+                looks -= 1;
+                thread::yield_now();
+                continue;
+            }
+            looks = YIELDS;
+            if self.messages.is_empty() {
+                self.attached
+                    .listener
+                    .poll(&self.attached.socket, Events::IN, None)
+                    .map_err(|f| Failed("wait for its socket", f))?;
+                continue;
+            }
+            if self.hand_over() == Woken::Gone {
+                log::info!("{}: the last receiver is gone, ending", self.name);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn care(&self) -> Result<(), Failed> {
+        native::care(&self.attached.socket).map_err(|f| Failed("look after its socket", f))
+    }
+
+    /// The channel is full: tells how long to wait for room.
+    fn patience(&mut self) -> Duration {
+        // Where nothing can be in the channel, it may be full and nothing wait.
+        if self.out.is_empty() && native::waiting(&self.attached.socket) == 0 {
+            self.stall.flows();
+            return CARE;
+        }
+        let delivered = self.counters.delivered.get();
+        self.stall.waits(delivered, || WaitingFor::Receiver)
+    }
+
+    /// How many messages to take from libzmq, so that all find room; waits for
+    /// it up to `CARE`.
+    fn room(&mut self) -> usize {
+        let free = self
+            .out
+            .capacity()
+            .map_or(usize::MAX, |c| c - self.out.len());
+        let items = if free > 0 {
+            self.stall.flows();
+            free
+        } else {
+            // A channel that nobody receives from has room for one: the
+            // hand-over finds out that it is gone.
+            self.counters.stalls.add(1);
+            let patience = self.patience();
+            let since = Instant::now();
+            let woken = self.attached.listener.room(&self.out, patience);
+            let blocked = since.elapsed().as_nanos();
+            self.counters.blocked.add(blocked as usize);
+            usize::from(woken == Woken::Ready)
+        };
+        if T::IS_BATCH && items > 0 {
+            BATCH
+        } else {
+            items.min(BATCH)
+        }
+    }
+
+    /// Takes what is at hand, `most` messages at the most.
+    fn receive(&mut self, most: usize) -> Result<(), Failed> {
+        native::receive(&self.attached.socket, &mut self.frames, most)
+            .map_err(|f| Failed("receive", f))?;
+        let before = self.messages.len();
+        let mut bytes = 0;
+        for frame in self.frames.drain(..) {
+            bytes += frame.as_bytes().len();
+            if frame.more() {
+                self.parts.push(frame);
+            } else if self.parts.is_empty() {
+                self.messages.push(Message::from_raw(frame));
+            } else {
+                self.parts.push(frame);
+                let parts = std::mem::take(&mut self.parts);
+                self.messages.push(Message::from_raws(parts));
+            }
+        }
+        self.counters.received.add(self.messages.len() - before);
+        self.counters.bytes.add(bytes);
+        Ok(())
+    }
+
+    /// Puts what was received into the channel; what finds no room there after
+    /// all, since the channel is shared and an order came, is `held`.
+    fn hand_over(&mut self) -> Woken {
+        let mut woken = Woken::Ready;
+        T::each(&mut self.messages, |mut item| {
+            while woken == Woken::Ready {
+                let count = item.count();
+                let delivered = self.counters.delivered.get();
+                let waits = || self.stall.waits(delivered, || WaitingFor::Receiver);
+                match self.attached.listener.hand_over(&self.out, item, waits) {
+                    Ok(()) => {
+                        self.counters.delivered.add(count);
+                        return;
+                    }
+                    Err((Woken::Late, back)) => item = back,
+                    Err((why, back)) => {
+                        woken = why;
+                        item = back;
+                    }
+                }
+            }
+            self.held.push(item);
+        });
+        woken
+    }
+
+    /// Empties libzmq's pipes: all of those that came in, and of those that
+    /// are still connected what was there at first.
+    fn take_rest(&mut self, waiting: usize) {
+        let before = self.messages.len();
+        let calling = self.attached.calling();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let had = (self.messages.len(), self.parts.len());
+            if self.receive(BATCH).is_err() {
+                return;
+            }
+            let taken = self.messages.len() - before;
+            // Time limits the waiting, and what came in meanwhile; not what was
+            // there.
+            if Instant::now() >= until && self.parts.is_empty() && taken >= waiting {
+                return;
+            }
+            if (self.messages.len(), self.parts.len()) != had {
+                continue;
+            }
+            if Instant::now() >= until + PATIENCE {
+                return;
+            }
+            if self.parts.is_empty()
+                && taken >= waiting
+                && native::pipes(&self.attached.socket) <= calling
+            {
+                return;
+            }
+            // What is missing is a word from the I/O thread.
+            thread::yield_now();
+        }
+    }
+
+    fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
+        let waiting = native::waiting(&self.attached.socket);
+        // This ends the connections that came in. What they had received whole
+        // can still be taken, and then their pipes are gone.
+        self.attached.stop_listening();
+        self.take_rest(waiting);
+        let mut leftover = self.held;
+        leftover.extend(T::pack(self.messages));
+        let count = leftover.iter().map(|i| i.count()).sum();
+        self.counters.returned.add(count);
+        log::info!(
+            "{}: closed, {} received, {count} of them not handed over",
+            self.name,
+            self.counters.received.get()
+        );
+        self.attached.close();
+        Ended { leftover, cause }
+    }
+}

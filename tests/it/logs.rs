@@ -1,0 +1,116 @@
+//! What an operator reads in the log: enough, with the queue's name in each line, and
+//! never a line per message.
+
+use std::sync::Mutex;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use pushpull::{Config, Overflow, Pull, Push};
+
+use crate::harness::{at, eventually, in_own_process, ms, numbered, Wire, LONG};
+
+struct Kept(Mutex<Vec<(Level, String)>>);
+
+impl Log for Kept {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if record.target().starts_with("pushpull") {
+            let line = (record.level(), record.args().to_string());
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+static LOG: Kept = Kept(Mutex::new(Vec::new()));
+
+/// The level of a line with that beginning, if there is one.
+fn level(beginning: &str) -> Option<Level> {
+    let lines = LOG.0.lock().unwrap();
+    let fits = |line: &&(Level, String)| line.1.starts_with(beginning);
+    lines.iter().find(fits).map(|line| line.0)
+}
+
+#[track_caller]
+fn logged(level_due: Level, beginning: &str) {
+    eventually(beginning, || level(beginning).is_some());
+    assert_eq!(level(beginning), Some(level_due), "{beginning}");
+}
+
+fn count() -> usize {
+    LOG.0.lock().unwrap().len()
+}
+
+#[test]
+fn the_log_tells_the_life_of_a_queue() {
+    in_own_process(60, || {
+        log::set_logger(&LOG).unwrap();
+        log::set_max_level(LevelFilter::Debug);
+        let wire = Wire::new("tcp");
+        let on = |config: Config, name: &str| config.name(name).stall_after(ms(50));
+
+        let pull = Pull::open(on(Config::bind(&wire.address()), "in").capacity(100)).unwrap();
+        logged(Level::Info, "in: listening at tcp://127.0.0.1:");
+        let push = Push::open(on(Config::connect(&at(&pull)), "out")).unwrap();
+        logged(Level::Info, "out: calling tcp://127.0.0.1:");
+        logged(Level::Info, "in: peer joined at tcp://");
+        logged(Level::Info, "out: peer joined at tcp://");
+
+        for n in 0..200 {
+            push.send(numbered(n, 8)).unwrap();
+        }
+        logged(Level::Warn, "in: stalled for ");
+        for _ in 0..200 {
+            pull.recv_timeout(LONG).unwrap();
+        }
+        logged(Level::Info, "in: resumed");
+
+        let before = count();
+        for n in 0..10_000 {
+            push.send(numbered(n, 8)).unwrap();
+            pull.recv_timeout(LONG).unwrap();
+        }
+        assert!(count() <= before + 2, "{:?}", LOG.0.lock().unwrap());
+
+        push.drain(LONG).unwrap();
+        logged(Level::Info, "out: drained, 10200 sent");
+        logged(Level::Info, "in: peer left at tcp://");
+        pull.close().unwrap().for_each(drop);
+        logged(Level::Info, "in: closed, 10200 received, 0 of them");
+
+        // What is lost is told in few lines, however much it is.
+        let config = on(Config::bind(&wire.address()), "late").send_deadline(ms(1));
+        let late = Push::open(config).unwrap();
+        let before = count();
+        for n in 0..100 {
+            late.send(numbered(n, 8)).unwrap();
+        }
+        eventually("all have expired", || late.stats().lost == 100);
+        drop(late.abort());
+        logged(Level::Warn, "late: lost 1: the send deadline passed");
+        logged(Level::Warn, "late: lost 99: the send deadline passed");
+        let few = count() - before;
+        assert!(few <= 6, "{:?}", LOG.0.lock().unwrap());
+
+        let config = on(Config::bind(&wire.address()), "full").capacity(1);
+        let full = Push::open(config.overflow(Overflow::DropOldest).linger(ms(0))).unwrap();
+        for n in 0..100 {
+            full.send(numbered(n, 8)).unwrap();
+        }
+        let dropped = full.stats().dropped;
+        drop(full);
+        logged(
+            Level::Warn,
+            &format!("full: lost {dropped}: they were the oldest"),
+        );
+        logged(Level::Warn, "full: dropped with ");
+
+        let names = ["in: ", "out: ", "late: ", "full: "];
+        for (_, line) in LOG.0.lock().unwrap().iter() {
+            assert!(names.iter().any(|n| line.starts_with(n)), "{line}");
+        }
+    });
+}
