@@ -34,8 +34,9 @@ use carrier::{Carrier, Ended};
 ///
 /// # What happens to messages
 /// [`close`](Self::close) gives back what is in the channel and in libzmq.
-/// What is still in the kernel's buffers is lost, since its sender believes it
-/// sent, and what is still at the sender stays there: close the sending end
+/// What is still in the kernel's buffers is lost, and up to 64 KiB for each
+/// connection that libzmq has read from there and found no room for, since its
+/// sender believes it sent; what is still at the sender stays there: close the sending end
 /// first, with [`Push::drain`](crate::Push::drain), and receive until nothing
 /// comes.
 #[must_use = "dropping a queue ends it"]

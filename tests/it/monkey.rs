@@ -136,8 +136,8 @@ impl Circus {
             self.something_happens();
             self.settles();
             let now = self.receivers.iter().map(Player::done_so_far).sum();
-            if seen != std::mem::replace(&mut seen, now) {
-                moved = Instant::now();
+            if seen != now {
+                (moved, seen) = (Instant::now(), now);
             }
             assert!(moved.elapsed() < ALARM, "nothing moves");
         }

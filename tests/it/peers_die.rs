@@ -188,13 +188,17 @@ fn a_line_that_is_cut_takes_what_was_on_it_and_no_more() {
     });
 }
 
-/// A line that is cut while its receiver is behind: what that one has not read
-/// of the old connection comes in turn with what comes over the new one.
+/// A line that is cut while its receiver is behind. Over tcp the end of a
+/// connection is behind what the receiver has no room for, so it can not know
+/// that what it reads is all there will be, and takes turns.
 #[test]
 fn a_line_that_is_cut_loses_tears_and_doubles_nothing_under_a_receiver_that_is_behind() {
     over_ipc_and_tcp(60, |wire| {
         let reordered = cut_again_and_again(wire, |_| ());
         println!("{reordered} out of order");
+        if wire.transport == "ipc" {
+            assert_eq!(reordered, 0);
+        }
     });
 }
 

@@ -44,6 +44,8 @@ GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
 GRANT (bool, io_error_of, zmq::stream_engine_base_t, _io_error);
 GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
 GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
+GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
+GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
 GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
 GRANT (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
 GRANT (yqueue_t, queue_of, ypipe_t, _queue);
@@ -284,6 +286,24 @@ void pushpull_bounds_check (void *entry_)
         errno = EMSGSIZE;
         fail (*engine);
     }
+}
+
+//  The session keeps its end of the pipe until both ends have taken leave, so the other
+//  one is there as well.
+void pushpull_ending (void *entry_)
+{
+    zmq::stream_engine_base_t *const engine =
+      dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
+    if (!engine || engine_options_of (*engine).type != ZMQ_PULL
+        || !session_of (*engine))
+        return;
+    zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
+    if (!pipe)
+        return;
+#if defined __GNUC__ || defined __clang__
+    __atomic_fetch_or (&mark_of (*peer_of (*pipe)), PUSHPULL_ENDING,
+                       __ATOMIC_RELAXED);
+#endif
 }
 
 #endif

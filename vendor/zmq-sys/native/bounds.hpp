@@ -22,4 +22,7 @@ void pushpull_bounds_end_deaf ();
 //  Ends the connection whose peer has sent more than it may.
 void pushpull_bounds_check (void *entry_);
 
+//  The entry's peer has hung up, and a full pipe keeps us from reading to the end.
+void pushpull_ending (void *entry_);
+
 #endif

@@ -232,10 +232,31 @@ inline bool is_readable (zmq::fq_t &fq_, in_pipes_t::size_type at_)
     return false;
 }
 
-//  Pipes are numbered as they come; see mends.h.
-inline uint32_t number_of (zmq::pipe_t &pipe_)
+GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
+
+//  Pipes are numbered as they come, and marked when their connection is known to end
+//  with something still to be read; see mends.h. An I/O thread sets the mark.
+inline int load_mark (zmq::pipe_t &pipe_)
 {
-    return pipe_.get_server_socket_routing_id ();
+#if defined __GNUC__ || defined __clang__
+    return __atomic_load_n (&mark_of (pipe_), __ATOMIC_RELAXED);
+#else
+    return *const_cast<const volatile int *> (&mark_of (pipe_));
+#endif
+}
+
+inline bool is_ending (zmq::pipe_t &pipe_)
+{
+    return is_left (pipe_)
+           || ((load_mark (pipe_) & PUSHPULL_ENDING) && is_active (pipe_));
+}
+
+//  Whether a pipe came before another one.
+inline bool is_older (zmq::pipe_t &one_, zmq::pipe_t &other_)
+{
+    const uint32_t from = static_cast<uint32_t> (load_mark (other_));
+    const uint32_t to = static_cast<uint32_t> (load_mark (one_));
+    return static_cast<int32_t> ((to - from) << 2) < 0;
 }
 
 inline zmq::msg_t *as_msg (zmq_msg_t *message_)

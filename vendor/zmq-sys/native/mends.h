@@ -65,6 +65,7 @@
    pushpull_recv_many can read what a connection left behind first, oldest first. The
    number is kept in a field that means something to SERVER sockets alone, which set it
    before. */
+#define PUSHPULL_ENDING (1 << 30)
 #define attach(pipe)                                                           \
     attach (PUSHPULL_SECOND (PUSHPULL_ATTACH_##pipe, pipe))
 #define PUSHPULL_ATTACH_pipe_ ~, pushpull_numbered (pipe_)

@@ -107,7 +107,7 @@ int pushpull_epoll_ctl (int epoll_, int what_, int fd_, struct epoll_event *even
                 listeners[i].event = *event_;
         if (event_->events == 0) {
             epoll_event quiet = *event_;
-            quiet.events = EPOLLET;
+            quiet.events = EPOLLET | EPOLLRDHUP;
             return (epoll_ctl) (epoll_, what_, fd_, &quiet);
         }
     }
@@ -122,8 +122,12 @@ int pushpull_epoll_wait (int epoll_, struct epoll_event *events_, int room_, int
     const int count = (epoll_wait) (epoll_, events_, room_, timeout_);
     for (int i = 0; i < count; ++i) {
         //  A hang-up or an error that comes with readiness will be met by the read or
-        //  write; one that comes alone may not be acted upon before all was read.
+        //  write; one that comes alone may not be acted upon before all was read. But
+        //  the receiver shall know, and read that first.
+        const uint32_t seen = events_[i].events;
         events_[i].events &= EPOLLIN | EPOLLOUT;
+        if (events_[i].events == 0 && (seen & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)))
+            pushpull_ending (events_[i].data.ptr);
         if (events_[i].events & EPOLLIN)
             pushpull_bounds_check (events_[i].data.ptr);
     }

@@ -78,35 +78,46 @@ void flush_all (zmq::lb_t &lb_)
         pipes[i]->flush ();
 }
 
-//  Has the fair queue read next what is left of the peer that left first, and tells
-//  whether there is any. A peer that left may be back already, with newer messages in
-//  another pipe.
-bool turn_to_oldest_left (zmq::fq_t &fq_)
+enum turn_t
+{
+    //  Nobody is leaving.
+    any,
+    //  The next message is of the peer that leaves.
+    found,
+    //  It is still on its way through the I/O thread.
+    coming
+};
+
+//  Has the fair queue read next what is left of the peer that came first of those that
+//  leave. A peer that left may be back already, with newer messages in another pipe.
+turn_t turn_to_leaving (zmq::fq_t &fq_)
 {
     in_pipes_t &pipes = fq_pipes_of (fq_);
     while (true) {
-        const in_pipes_t::size_type none = fq_active_of (fq_);
+        const in_pipes_t::size_type none = pipes.size ();
         in_pipes_t::size_type oldest = none;
         for (in_pipes_t::size_type i = 0; i != none; ++i)
-            if (is_left (*pipes[i])
-                && (oldest == none
-                    || static_cast<int32_t> (number_of (*pipes[i])
-                                             - number_of (*pipes[oldest]))
-                         < 0))
+            if (is_ending (*pipes[i])
+                && (i < fq_active_of (fq_) || is_active (*pipes[i]))
+                && (oldest == none || is_older (*pipes[i], *pipes[oldest])))
                 oldest = i;
         if (oldest == none)
-            return false;
-        if (is_readable (fq_, oldest)) {
+            return any;
+        zmq::pipe_t &pipe = *pipes[oldest];
+        if (oldest < fq_active_of (fq_) && is_readable (fq_, oldest)) {
             fq_current_of (fq_) = oldest;
-            return true;
+            return found;
         }
+        if (is_active (pipe))
+            return coming;
     }
 }
 
-bool someone_left (zmq::fq_t &fq_)
+bool someone_leaves (zmq::fq_t &fq_)
 {
-    for (in_pipes_t::size_type i = 0, end = fq_active_of (fq_); i != end; ++i)
-        if (is_left (*fq_pipes_of (fq_)[i]))
+    in_pipes_t &pipes = fq_pipes_of (fq_);
+    for (in_pipes_t::size_type i = 0, end = pipes.size (); i != end; ++i)
+        if (is_ending (*pipes[i]))
             return true;
     return false;
 }
@@ -140,10 +151,15 @@ size_t write_run (zmq::pipe_t &pipe_, zmq::msg_t *messages_, size_t count_)
 
 zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_)
 {
-    static std::atomic<uint32_t> number (0);
-    if (number_of (*pipe_) == 0)
-        pipe_->set_server_socket_routing_id (
-          number.fetch_add (1, std::memory_order_relaxed) + 1);
+    static std::atomic<int> last (0);
+    if ((load_mark (*pipe_) & ~PUSHPULL_ENDING) == 0) {
+        const int number = (last.fetch_add (1) + 1) & (PUSHPULL_ENDING - 1);
+#if defined __GNUC__ || defined __clang__
+        __atomic_fetch_or (&mark_of (*pipe_), number, __ATOMIC_RELAXED);
+#else
+        mark_of (*pipe_) |= number;
+#endif
+    }
     return pipe_;
 }
 
@@ -281,13 +297,16 @@ ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
     zmq::msg_t *const out = as_msg (out_);
     size_t received = 0;
     bool asked = false;
-    bool some_left = someone_left (fq);
+    bool some_leave = someone_leaves (fq);
     while (received != count_) {
         zmq::msg_t &frame = out[received];
         frame.init ();
-        if (some_left && !fq_more_of (fq))
-            some_left = turn_to_oldest_left (fq);
-        if (fq.recv (&frame) == 0) {
+        turn_t turn = any;
+        if (some_leave && !fq_more_of (fq)) {
+            turn = turn_to_leaving (fq);
+            some_leave = turn != any;
+        }
+        if (turn != coming && fq.recv (&frame) == 0) {
             rcvmore_of (*socket) = (frame.flags () & zmq::msg_t::more) != 0;
             ++received;
             continue;
@@ -300,7 +319,7 @@ ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
         asked = true;
         if (process_commands (*socket, 0, false) != 0)
             return -1;
-        some_left = someone_left (fq);
+        some_leave = someone_leaves (fq);
     }
     if (received > 0 || count_ == 0)
         return static_cast<ptrdiff_t> (received);

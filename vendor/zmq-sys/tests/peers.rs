@@ -228,6 +228,51 @@ fn a_peer_that_comes_back_does_not_overtake_itself() {
     }
 }
 
+/// The same when the receiver is so far behind that it has not even read to the end of
+/// the first connections.
+#[test]
+fn a_peer_that_comes_back_does_not_overtake_what_the_kernel_still_has_of_it() {
+    const EACH: u32 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let ipc = format!("ipc://{}", folder.path().join("s").display());
+    for address in ["tcp://127.0.0.1:*", &ipc] {
+        let context = Context::new();
+        let pull = context.pull();
+        pull.set(ZMQ_RCVHWM, 5);
+        let address = pull.bind(address);
+        let mut last = None;
+        for life in 0..3 {
+            let sender = Context::new();
+            let push = sender.push();
+            push.connect(&address);
+            for n in life * EACH..(life + 1) * EACH {
+                assert!(push.send(&n.to_le_bytes(), 0));
+            }
+            until("this life is heard", || {
+                heard(&pull);
+                pipes(&pull) == life as i32 + 1
+            });
+            if life < 2 {
+                push.close_lingering();
+                drop(sender);
+            } else {
+                last = Some((push, sender));
+            }
+        }
+        let mut got = Vec::new();
+        until("all are received", || {
+            got.extend(receive(&pull, 3));
+            got.len() == 3 * EACH as usize
+        });
+        let numbers: Vec<u32> = got
+            .iter()
+            .map(|body| u32::from_le_bytes(body[..].try_into().unwrap()))
+            .collect();
+        assert_eq!(numbers, (0..3 * EACH).collect::<Vec<_>>(), "{address}");
+        drop(last);
+    }
+}
+
 fn heard(pull: &Socket) -> u64 {
     let (mut outbound, mut inbound) = (0, 0);
     assert_eq!(unsafe { pushpull_care(pull.0) }, 0);
