@@ -84,10 +84,26 @@ impl Rest {
         Self(Holdings::now(), resident())
     }
 
+    fn grown(&self) -> u64 {
+        resident().saturating_sub(self.1)
+    }
+
+    /// Whether memory is back, at the latest in a second.
+    fn is_light_soon(&self) -> bool {
+        let until = std::time::Instant::now() + ms(1000);
+        while self.grown() >= 4 << 10 {
+            if std::time::Instant::now() > until {
+                return false;
+            }
+            std::thread::sleep(ms(10));
+        }
+        true
+    }
+
     #[track_caller]
     fn is_back(&self, what: &str) {
         eventually("descriptors and threads are back", || self.0.is_unchanged());
-        let grown = || resident().saturating_sub(self.1);
+        let grown = || self.grown();
         eventually("memory is back", || grown() < 4 << 10);
         let (_, before) = effort();
         std::thread::sleep(ms(500));
@@ -176,7 +192,14 @@ fn two_thousand_half_handshakes_are_forgotten() {
             let mut good = Good::at(&wire, |c| c.handshake_timeout(Duration::from_secs(1)));
             crowd(&mut good, 100);
             let rest = Rest::now();
-            crowd(&mut good, ALL);
+            // Where the C library's heap is cut up, some 6 MiB stay now and then, and
+            // are gone with the next crowd; what leaks adds up instead.
+            for _ in 0..4 {
+                crowd(&mut good, ALL);
+                if rest.is_light_soon() {
+                    break;
+                }
+            }
             rest.is_back(transport);
             assert_eq!(good.ends(), 0);
         }
