@@ -36,6 +36,13 @@ impl Holdings {
         descriptors() == self.0 && threads().len() == self.1
     }
 
+    /// Whether there is nothing now that there was not then. What was on its
+    /// way out then is gone now.
+    pub fn covers_now(&self) -> bool {
+        let had = |kind| self.0.get(kind).copied().unwrap_or(0);
+        descriptors().iter().all(|(kind, now)| *now <= had(kind)) && threads().len() <= self.1
+    }
+
     /// The descriptors are gone when the ending returns. The kernel lists a
     /// thread for a moment after it was joined.
     #[track_caller]

@@ -102,7 +102,7 @@ impl Rest {
 
     #[track_caller]
     fn is_back(&self, what: &str) {
-        eventually("descriptors and threads are back", || self.0.is_unchanged());
+        eventually("descriptors and threads are back", || self.0.covers_now());
         let grown = || self.grown();
         eventually("memory is back", || grown() < 4 << 10);
         let (_, before) = effort();
