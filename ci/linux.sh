@@ -8,27 +8,12 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 # Debug info of a build that nobody debugs: half of the time and the disk.
 [[ -n ${CI:-} ]] && export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 
-began=$SECONDS
-step() {
-    local name=$1 from=$SECONDS
-    shift
-    printf '\n=== %s\n' "$name"
-    "$@" || {
-        local status=$?
-        printf '=== %s: FAILED after %d s\n' "$name" $((SECONDS - from)) >&2
-        exit "$status"
-    }
-    printf '=== %s: ok, %d s\n' "$name" $((SECONDS - from))
-}
+# shellcheck source=ci/steps.sh
+source ci/steps.sh
 
 tools() {
-    local missing=()
-    command -v c++ >/dev/null || missing+=(g++)
-    command -v python3 >/dev/null || missing+=(python3)
-    if ((${#missing[@]})); then
-        apt-get update -q
-        DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
-    fi
+    if ! command -v c++ >/dev/null; then packages g++; fi
+    if ! command -v python3 >/dev/null; then packages python3; fi
     command -v cargo >/dev/null || { echo "Rust is missing: see rustup.rs" >&2; return 1; }
     for component in rustfmt clippy; do
         cargo "${component/rustfmt/fmt}" --version || rustup component add "$component"
@@ -122,4 +107,4 @@ step "tests of the features" feature_tests
 step "monkey" monkey
 # Last, so that its closing lines are the last ones to read.
 step "tests" tests
-printf '\n=== all of it: ok, %d s\n' $((SECONDS - began))
+all_ok
