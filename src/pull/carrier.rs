@@ -182,8 +182,8 @@ impl<T: Item> Carrier<T> {
                 self.messages.push(Message::from_raws(parts));
             }
         }
-        self.counters.received.add(self.messages.len() - before);
         self.counters.bytes.add(bytes);
+        self.counters.received.add(self.messages.len() - before);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use pushpull::{
     TryRecvError, TrySendError, Unsent, WorkerError,
 };
 
-use crate::harness::{at, within, LONG};
+use crate::harness::{at, eventually, within, LONG};
 
 fn moves_and_is_shared<T: Send + Sync + 'static>() {}
 fn is_an_error<T: Error + Display + Send + Sync + 'static>() {}
@@ -139,7 +139,7 @@ fn the_calls_have_the_shapes_on_the_design_page() {
         assert_eq!(got, Err(TryRecvError::Empty));
 
         let outcomes: Option<&Receiver<Outcome<Message>>> = push.outcomes();
-        assert_eq!(outcomes.unwrap().len(), 5);
+        eventually("all is told", || outcomes.unwrap().len() == 5);
         let stats: Stats = push.stats();
         assert_eq!((stats.accepted, stats.backlog()), (5, 0));
         let events: Option<&Receiver<Event>> = push.events();

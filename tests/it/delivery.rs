@@ -92,6 +92,7 @@ fn a_hundred_thousand_messages_arrive_once_and_in_order() {
                 assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
             }
         });
+        eventually("all is counted", || pull.stats().delivered == ALL);
         let stats = pull.stats();
         assert_eq!((stats.received, stats.delivered), (ALL, ALL));
         assert_eq!(stats.bytes, 16 * ALL);

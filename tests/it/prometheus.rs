@@ -17,7 +17,9 @@ fn counters_come_as_prometheus_reads_them() {
         let (push, pull) = Wire::new("tcp").pair(|c| c.name("jobs"), |c| c.name("work"));
         push.send("hello").unwrap();
         pull.recv().unwrap();
-        eventually("both have counted", || push.stats().sent == 2);
+        eventually("both have counted", || {
+            (push.stats().sent, pull.stats().delivered) == (2, 2)
+        });
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut scraper = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

@@ -19,7 +19,9 @@ fn the_counters_tell_what_goes_in_what_comes_out_and_what_waits() {
         for _ in 0..20 {
             pull.recv_timeout(LONG).unwrap();
         }
-        eventually("all is counted", || pull.stats().delivered == 20);
+        eventually("all is counted", || {
+            (push.stats().sent, pull.stats().delivered) == (20, 20)
+        });
         let (out, back) = (push.stats(), pull.stats());
         assert_eq!((out.accepted, out.sent, out.bytes), (20, 20, 2000));
         assert_eq!((back.received, back.bytes, back.depth), (20, 2000, 0));
