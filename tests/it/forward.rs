@@ -18,10 +18,11 @@ struct Forwarder {
 
 impl Forwarder {
     fn start(from: &str, to: &str, near: u32, patience: Duration) -> Self {
+        let to = Push::open_batched(Config::connect(to).capacity(2).high_water_mark(10)).unwrap();
         let from = Config::bind(from).capacity(2).high_water_mark(near);
-        let to = Config::connect(to).capacity(2).high_water_mark(10);
+        let from = Pull::open_batched(from).unwrap();
         let (stop, stopped) = bounded(1);
-        let run = move || example::forward(from, to, &stopped, patience).unwrap();
+        let run = move || example::forward(from, to, &stopped, patience);
         Self {
             stop,
             thread: thread::spawn(run),
