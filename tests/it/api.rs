@@ -205,6 +205,7 @@ fn the_libzmq_inside_is_told() {
         zmq.mends.contains(&"reconnect-after-error"),
         "these tests are for our own build"
     );
+    assert_eq!(zmq.curve, cfg!(feature = "curve"));
     // Claimed where it was seen to hold.
     assert_eq!(zmq.lossless_ipc, cfg!(target_os = "linux"));
 }

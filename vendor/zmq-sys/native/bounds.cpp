@@ -51,6 +51,8 @@ GRANT (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
 GRANT (yqueue_t, queue_of, ypipe_t, _queue);
 GRANT (zmq::msg_t *, flushable_of, ypipe_t, _f);
 
+GRANT_STATE (is_active, active);
+
 //  The object that a poller's entry belongs to.
 zmq::i_poll_events *sink_of (void *entry_);
 template <typename E, zmq::i_poll_events *E::*At> struct sink_grant
@@ -288,8 +290,8 @@ void pushpull_bounds_check (void *entry_)
     }
 }
 
-//  The session keeps its end of the pipe until both ends have taken leave, so the other
-//  one is there as well.
+//  The other end of the pipe is the socket's, which is there for as long as ours is
+//  active: it goes only when we have acknowledged its leave, or it ours.
 void pushpull_ending (void *entry_)
 {
     zmq::stream_engine_base_t *const engine =
@@ -298,7 +300,7 @@ void pushpull_ending (void *entry_)
         || !session_of (*engine))
         return;
     zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
-    if (!pipe)
+    if (!pipe || !is_active (*pipe))
         return;
 #if defined __GNUC__ || defined __clang__
     __atomic_fetch_or (&mark_of (*peer_of (*pipe)), PUSHPULL_ENDING,

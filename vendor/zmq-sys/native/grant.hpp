@@ -14,4 +14,16 @@
     };                                                                         \
     template struct name##_grant<decltype (&klass::member), &klass::member>
 
+//  `bool name (pipe)`: whether a pipe is in a state. States are of an unnamed type, so
+//  they are compared in here.
+#define GRANT_STATE(name, state)                                               \
+    bool name (zmq::pipe_t &);                                                 \
+    template <typename M, M At, typename E, E State> struct name##_grant       \
+    {                                                                          \
+        friend bool name (zmq::pipe_t &pipe_) { return pipe_.*At == State; }   \
+    };                                                                         \
+    template struct name##_grant<                                              \
+      decltype (&zmq::pipe_t::_state), &zmq::pipe_t::_state,                   \
+      decltype (zmq::pipe_t::state), zmq::pipe_t::state>
+
 #endif

@@ -90,26 +90,8 @@ GRANT (bool, starting_of, zmq::ctx_t, _starting);
 GRANT (bool, terminating_of, zmq::ctx_t, _terminating);
 GRANT (std::vector<zmq::io_thread_t *>, io_threads_of, zmq::ctx_t, _io_threads);
 
-//  The state of a pipe is of an unnamed type, so it is compared in here.
-bool is_active (zmq::pipe_t &);
-template <typename M, M At, typename E, E Active> struct state_grant
-{
-    friend bool is_active (zmq::pipe_t &pipe_) { return pipe_.*At == Active; }
-};
-template struct state_grant<decltype (&zmq::pipe_t::_state),
-                            &zmq::pipe_t::_state,
-                            decltype (zmq::pipe_t::active),
-                            zmq::pipe_t::active>;
-
-bool is_left (zmq::pipe_t &);
-template <typename M, M At, typename E, E Waiting> struct left_grant
-{
-    friend bool is_left (zmq::pipe_t &pipe_) { return pipe_.*At == Waiting; }
-};
-template struct left_grant<decltype (&zmq::pipe_t::_state),
-                           &zmq::pipe_t::_state,
-                           decltype (zmq::pipe_t::waiting_for_delimiter),
-                           zmq::pipe_t::waiting_for_delimiter>;
+GRANT_STATE (is_active, active);
+GRANT_STATE (is_left, waiting_for_delimiter);
 
 //  Whether the far end is there and has not been told to go.
 inline bool is_there (zmq::pipe_t &pipe_)
