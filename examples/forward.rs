@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let to = Push::open_batched(to)?; // first, so that what comes in has somewhere to go
     let from = Pull::open_batched(from)?;
     let (tell, stop) = bounded(1);
-    ctrlc::set_handler(move || drop(tell.try_send(())))?; // full: it has been told
+    ctrlc::set_handler(move || tell.try_send(()).unwrap_or(()))?; // full: it has been told
     let unsent = forward(from, to, &stop, Duration::from_secs(5));
     println!("{} left over", unsent.len());
     Ok(())

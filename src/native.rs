@@ -24,10 +24,6 @@ use crate::message::Message;
 
 /// How far the messages of a Push have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(pushpull_native),
-    expect(dead_code, reason = "the stock build can't tell")
-)]
 pub(crate) enum Flow {
     /// Some wait in libzmq for a peer, or for room in the kernel.
     InLibzmq,
