@@ -31,11 +31,11 @@ programs() {
 }
 
 tests() {
-    "${cargo[@]}" test --locked --release "${std[@]}" --lib --tests
+    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --lib --tests
 }
 
 step "tools" tools
-step "library, program, example" build_all
+step "library, program, examples, tests" build_all
 step "embedding program" build_embedded
 step "what they link to" linked
 step "programs under qemu" programs

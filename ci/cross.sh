@@ -61,15 +61,10 @@ unpack_rust() {
     mv "$new" "$1"
 }
 
-# What each script builds: library, program, the main example, tests.
+# What each script builds: library, program, examples and tests, in one go, since what
+# tests need of the dependencies differs, and libzmq would be built twice.
 build_all() {
-    "${cargo[@]}" build --locked --release "${std[@]}" --features cli --lib --bin pushpull \
-        --example pipeline
-}
-
-# Of the release too, so that libzmq and std are built once.
-build_tests() {
-    "${cargo[@]}" test --locked --release "${std[@]}" --no-run
+    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --no-run
 }
 
 # The embedding program, as it is in the repository: with the patch lines.

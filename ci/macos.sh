@@ -14,20 +14,19 @@ kind() {
 }
 
 tests() {
-    "${cargo[@]}" test --locked --release
+    "${cargo[@]}" test --locked --release --features cli
 }
 
 if [[ $(uname) == Darwin ]]; then
     cargo=(cargo) std=()
     export TARGET=.
-    step "library, program, example" build_all
+    step "library, program, examples, tests" build_all
     step "embedding program" build_embedded
     step "tests" tests
 else
     step "tools" tools
-    step "library, program, example" build_all
+    step "library, program, examples, tests" build_all
     step "embedding program" build_embedded
-    step "tests, built only" build_tests
     step "what came of it" kind
 fi
 all_ok

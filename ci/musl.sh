@@ -32,11 +32,11 @@ programs() {
 }
 
 tests() {
-    "${cargo[@]}" test --locked --release "${std[@]}"
+    "${cargo[@]}" test --locked --release "${std[@]}" --features cli
 }
 
 step "tools" tools
-step "library, program, example" build_all
+step "library, program, examples, tests" build_all
 step "embedding program" build_embedded
 step "what they link to" linked
 step "programs" programs

@@ -65,12 +65,12 @@ run_programs() {
 tests() {
     printf 'left out: %s\n' "${skipped[@]}"
     # Two at a time: Wine's server is one process.
-    "${cargo[@]}" test --locked --release "${std[@]}" --lib --tests -- --test-threads=2 \
+    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --lib --tests -- --test-threads=2 \
         "${skipped[@]/#/--skip=}"
 }
 
 step "tools" tools
-step "library, program, example" build_all
+step "library, program, examples, tests" build_all
 step "embedding program" build_embedded
 step "imports" imports
 step "wine" start_wine

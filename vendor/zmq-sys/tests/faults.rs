@@ -210,7 +210,12 @@ fn take_all_descriptors() -> Vec<i32> {
     }
 }
 
-fn limit(resource: libc::__rlimit_resource_t, value: u64) {
+#[cfg(target_env = "gnu")]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type Resource = libc::c_int;
+
+fn limit(resource: Resource, value: u64) {
     let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
     unsafe {
         libc::getrlimit(resource, &mut limit);
