@@ -31,8 +31,9 @@ programs() {
     "$(built embed)"
 }
 
+# Without the snippets of the documentation: rustdoc would be another Rust's.
 tests() {
-    "${cargo[@]}" test --locked --release "${std[@]}" --features cli
+    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --lib --tests
 }
 
 step "tools" tools

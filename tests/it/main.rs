@@ -19,7 +19,6 @@ mod config;
 mod delivery;
 mod drop_order;
 mod events;
-mod forward;
 mod frames;
 mod logs;
 mod nine_faults;
@@ -51,6 +50,8 @@ mod stranger;
 mod costs;
 #[cfg(target_os = "linux")]
 mod fork;
+#[cfg(unix)]
+mod forward;
 #[cfg(unix)]
 mod ipc_file;
 #[cfg(target_os = "linux")]

@@ -37,7 +37,7 @@ Endpoints:
   Options of the queue can stand behind the endpoint, as in a URL, or in -o:
     'tcp://*:5555?high_water_mark=100&heartbeat=3s'
     -o high_water_mark=100 -o heartbeat=3s
-  A wrong one is told with what is allowed; -o help lists them all.
+  A wrong name is told with all that there are, a wrong value with what is allowed.
 
 Exit status:
   0    all done

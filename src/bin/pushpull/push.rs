@@ -26,6 +26,9 @@ use crate::{
     signals::{interrupts, Heard},
 };
 
+/// How often the end looks whether all has gone, which a tick is too slow for.
+const LOOK: Duration = Duration::from_millis(10);
+
 pub fn run(args: &PushArgs) -> Result {
     let config = args.queue.config(&args.endpoint, "connect")?;
     // A file that can't be read is told before anything is sent.
@@ -83,6 +86,7 @@ pub fn run(args: &PushArgs) -> Result {
                 progress.draining();
             },
             recv(ticks) -> _ => progress.show(reader.moved(&push)),
+            default(LOOK) => {}
         }
     }
     heard.clone().listen(interrupts);
@@ -217,7 +221,8 @@ impl Reader {
     fn moved(&self, push: &Push<Batch>) -> Moved {
         let stats = push.stats();
         Moved {
-            records: stats.sent,
+            // Without the record that tells the end.
+            records: stats.sent.min(self.read.load(Relaxed)),
             bytes: stats.bytes,
             depth: self.read.load(Relaxed).saturating_sub(stats.sent),
         }
