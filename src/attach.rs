@@ -1,7 +1,6 @@
 //! From a `Config` to a socket that is bound and connecting.
 
 use std::{
-    ffi::c_int,
     sync::{Arc, Once},
     time::Duration,
 };
@@ -17,7 +16,7 @@ use crate::{
     error::{OpenError, OpenErrorKind},
     ipc::{self, SocketFile},
     monitor::{Event, Monitor},
-    native,
+    native::{self, Identity},
 };
 
 /// Everything that a worker takes along.
@@ -39,7 +38,7 @@ pub(crate) struct Attached {
 /// Waits, when dropped, until closed sockets and their descriptors are gone.
 struct UntilGone {
     context: Context,
-    sockets: Vec<c_int>,
+    sockets: Vec<Identity>,
     patience: Duration,
 }
 
@@ -71,16 +70,19 @@ impl Attached {
                 "its context was made before this process was forked; make one here",
             ));
         }
-        let socket = context.socket(kind).map_err(out_of)?;
-        let (control, listener) = Control::pair(&context).map_err(out_of)?;
-        let mut sockets = listener.identities();
-        sockets.push(native::identity(&socket));
         let inproc = |e: &Endpoint| e.transport() == Transport::Inproc;
-        let patience = if endpoints.iter().any(inproc) {
-            NEIGHBOUR_PATIENCE
-        } else {
-            PATIENCE
+        let mut gone = UntilGone {
+            context: context.clone(),
+            sockets: Vec::with_capacity(3),
+            patience: if endpoints.iter().any(inproc) {
+                NEIGHBOUR_PATIENCE
+            } else {
+                PATIENCE
+            },
         };
+        let socket = context.socket(kind).map_err(out_of)?;
+        gone.sockets.push(native::identity(&socket));
+        let (control, listener) = Control::pair(&context, &mut gone.sockets).map_err(out_of)?;
         configure(&socket, config)?;
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);
@@ -95,11 +97,7 @@ impl Attached {
             events,
             listener,
             endpoints: Vec::with_capacity(endpoints.len()),
-            gone: UntilGone {
-                context,
-                sockets,
-                patience,
-            },
+            gone,
         };
         for endpoint in endpoints {
             // For all of them, it would have 127.0.0.1 listen at an IPv6 address.

@@ -24,7 +24,7 @@ use zmq_sys as sys;
 
 use crate::{
     error::{OpenError, OpenErrorKind},
-    native,
+    native::{self, Identity},
 };
 
 /// libzmq's I/O threads and `inproc` names, to be shared by several queues.
@@ -33,6 +33,10 @@ use crate::{
 /// thread, so that nothing another queue does can reach it. Sharing saves two
 /// threads per queue. Cloning gives another handle to the same context; its
 /// threads end when the last handle and the last queue are gone.
+///
+/// It has room for 5461 queues at a time, if the process may have as many
+/// threads and three times as many descriptors. `open` of one more fails with
+/// [`OpenErrorKind::Resources`], as does one without descriptors or threads.
 #[derive(Clone)]
 pub struct Context {
     inner: Arc<Inner>,
@@ -138,8 +142,8 @@ impl Context {
 
     /// Returns when libzmq has let go of closed sockets, so that no descriptor
     /// outlives a queue.
-    pub(crate) fn wait_until_gone(&self, sockets: &[c_int], patience: Duration) {
-        let gone = |id: &c_int| native::wait_until_gone(self, *id, patience);
+    pub(crate) fn wait_until_gone(&self, sockets: &[Identity], patience: Duration) {
+        let gone = |id: &Identity| native::wait_until_gone(self, *id, patience);
         if !sockets.iter().all(gone) {
             let context = self.clone();
             // An I/O thread is busy with a name that does not resolve, and
@@ -303,5 +307,75 @@ pub(crate) mod libc_errno {
 impl Context {
     pub(crate) fn raw(&self) -> *mut c_void {
         self.inner.raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ffi::c_int,
+        time::{Duration, Instant},
+    };
+
+    use zmq_sys as sys;
+
+    use super::Context;
+    use crate::{Config, OpenErrorKind, Pull, Push};
+
+    fn with_room_for(sockets: c_int) -> Context {
+        let context = Context::new().expect("there is memory");
+        // SAFETY: a fresh context; the option takes an int.
+        let set =
+            unsafe { sys::zmq_ctx_set(context.inner.raw, sys::ZMQ_MAX_SOCKETS as c_int, sockets) };
+        assert_eq!(set, 0);
+        context
+    }
+
+    /// A queue has three sockets: it runs out with its first, second or third.
+    #[test]
+    fn a_context_without_room_for_a_queue_tells_and_harms_nobody() {
+        for left in 0..3 {
+            let context = with_room_for(6 + left);
+            let bind = || Config::bind("tcp://127.0.0.1:0").context(&context);
+            let pull = Pull::open(bind()).expect("there is room for two");
+            let at = pull.endpoints()[0].to_string();
+            let connect = || Config::connect(&at).context(&context);
+            let push = Push::open(connect()).expect("there is room for two");
+            let works = |push: &Push, word: &str| {
+                push.send(word).expect("the queue is open");
+                let got = pull.recv_timeout(Duration::from_secs(10));
+                assert_eq!(got.expect("it arrives"), word.into());
+            };
+            let refused = || {
+                // More often than there is room: nothing keeps what it had got.
+                for _ in 0..4 {
+                    for error in [
+                        Push::open(connect())
+                            .map(drop)
+                            .expect_err("there is no room"),
+                        Pull::open(bind()).map(drop).expect_err("there is no room"),
+                    ] {
+                        assert_eq!(error.kind(), OpenErrorKind::Resources, "{error}");
+                        assert!(error.to_string().contains("tcp://127.0.0.1"), "{error}");
+                    }
+                }
+            };
+            refused();
+            works(&push, "unharmed");
+            // Whoever closes makes room; on a busy machine a moment later.
+            let returned = push.abort().count();
+            assert_eq!(returned, 0);
+            let until = Instant::now() + Duration::from_secs(10);
+            let push = loop {
+                match Push::open(connect()) {
+                    Ok(push) => break push,
+                    Err(error) => assert!(Instant::now() < until, "{error}"),
+                }
+            };
+            works(&push, "and again");
+            refused();
+            drop(push.abort());
+            drop(pull.close());
+        }
     }
 }

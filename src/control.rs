@@ -12,8 +12,8 @@ mod wait;
 pub(crate) use wait::Watched;
 
 use std::{
+    cell::Cell,
     convert::Infallible,
-    ffi::c_int,
     fmt,
     sync::{
         atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
@@ -27,7 +27,7 @@ use crossbeam_channel::{bounded, Receiver, Select, Sender, TryRecvError, TrySend
 
 use crate::{
     context::{Context, Events, Failure, RawFrame, Socket, SocketKind},
-    native,
+    native::{self, Identity},
 };
 
 /// What a worker is to do. Orders only ever rise.
@@ -62,6 +62,8 @@ struct Ends {
 pub(crate) struct Listener {
     control: Arc<Control>,
     acting: Order,
+    /// Nothing came while it waited for an item.
+    idle: Cell<bool>,
     bell: Socket,
     stop: Receiver<Infallible>,
     resumed: Receiver<()>,
@@ -100,8 +102,12 @@ pub(crate) enum Woken {
 }
 
 impl Control {
-    /// The two ends, joined by a pair of sockets on `context`.
-    pub(crate) fn pair(context: &Context) -> Result<(Arc<Self>, Listener), Failure> {
+    /// The two ends, joined by a pair of sockets on `context`, which are noted
+    /// down in `sockets`.
+    pub(crate) fn pair(
+        context: &Context,
+        sockets: &mut Vec<Identity>,
+    ) -> Result<(Arc<Self>, Listener), Failure> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "inproc://pushpull.control.{}",
@@ -109,9 +115,14 @@ impl Control {
         );
 
         let inside = context.socket(SocketKind::Pair)?;
+        sockets.push(native::identity(&inside));
         inside.bind(&name)?;
         let outside = context.socket(SocketKind::Pair)?;
+        sockets.push(native::identity(&outside));
         outside.connect(&name)?;
+        // They are joined, and nobody else is to call. libzmq goes through all such
+        // names whenever a socket of the context closes.
+        inside.unbind(&name)?;
         let (hold, stop) = bounded(0);
         let (resume, resumed) = bounded(1);
         let control = Arc::new(Self {
@@ -128,6 +139,7 @@ impl Control {
         let listener = Listener {
             control: Arc::clone(&control),
             acting: Order::Run,
+            idle: Cell::new(false),
             bell: inside,
             stop,
             resumed,
@@ -205,17 +217,6 @@ impl fmt::Debug for Control {
 }
 
 impl Listener {
-    /// Both ends of the bell, as they are asked for once they are closed.
-    pub(crate) fn identities(&self) -> Vec<c_int> {
-        let ends = self.control.ends();
-        let outer = ends.bell.as_ref();
-        outer
-            .into_iter()
-            .chain([&self.bell])
-            .map(native::identity)
-            .collect()
-    }
-
     /// The order in force, and the deadline that came with a drain.
     #[inline]
     pub(crate) fn order(&self) -> Order {
@@ -266,7 +267,8 @@ impl Listener {
         items: &Receiver<T>,
         patience: impl FnOnce() -> Duration,
     ) -> Next<T> {
-        let mut looks = 0..YIELDS;
+        // Who has waited in vain is in no hurry.
+        let mut looks = 0..if self.idle.take() { 0 } else { YIELDS };
         loop {
             match items.try_recv() {
                 Ok(item) => return Next::Item(item),
@@ -283,7 +285,10 @@ impl Listener {
         let data = select.recv(items);
         select.recv(&self.stop);
         match select.select_timeout(patience()) {
-            Err(_) => Next::Idle,
+            Err(_) => {
+                self.idle.set(true);
+                Next::Idle
+            }
             Ok(operation) if operation.index() == data => match operation.recv(items) {
                 Ok(item) => Next::Item(item),
                 Err(_) => Next::Gone,

@@ -20,7 +20,21 @@ pub(crate) use stock::{
     wait_until_gone, waiting, Watch,
 };
 
+use std::ffi::c_int;
+
 use crate::message::Message;
+
+/// By which a socket is known when it is closed; to be asked for before. The
+/// address is never followed, and may be another socket's by then.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(pushpull_native),
+    expect(dead_code, reason = "the stock build does not ask")
+)]
+pub(crate) struct Identity {
+    address: usize,
+    number: c_int,
+}
 
 /// How far the messages of a Push have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

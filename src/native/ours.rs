@@ -8,7 +8,7 @@ use std::{
 
 use zmq_sys::{native as sys, zmq_msg_t};
 
-use super::{Flow, Recalled, Rescued};
+use super::{Flow, Identity, Recalled, Rescued};
 use crate::{
     attach::BATCH,
     context::{last_error, Context, Failure, RawFrame, Socket},
@@ -200,18 +200,23 @@ fn none_if_again(count: isize) -> Result<usize, Failure> {
 const UNUSUAL: Duration = Duration::from_millis(10);
 
 /// What [`wait_until_gone`] needs to know; to be asked before the close.
-pub(crate) fn identity(socket: &Socket) -> c_int {
-    // SAFETY: the socket is open and this thread's own.
-    unsafe { sys::pushpull_id(socket.raw()) }
+pub(crate) fn identity(socket: &Socket) -> Identity {
+    Identity {
+        address: socket.raw() as usize,
+        // SAFETY: the socket is open and this thread's own.
+        number: unsafe { sys::pushpull_id(socket.raw()) },
+    }
 }
 
 /// Waits until a closed socket, its connections and their descriptors are gone,
 /// and tells whether they are.
-pub(crate) fn wait_until_gone(context: &Context, identity: c_int, patience: Duration) -> bool {
+pub(crate) fn wait_until_gone(context: &Context, identity: Identity, patience: Duration) -> bool {
     let since = Instant::now();
     let mut doubted = false;
-    // SAFETY: the context lives as long as the handle that we were given.
-    while unsafe { sys::pushpull_gone(context.raw(), identity) } == 0 {
+    let Identity { address, number } = identity;
+    // SAFETY: the context lives as long as the handle that we were given; the
+    // socket's address is only compared.
+    while unsafe { sys::pushpull_gone(context.raw(), address as *mut c_void, number) } == 0 {
         let waited = since.elapsed();
         if waited >= patience {
             return false;

@@ -1,12 +1,11 @@
 use std::{
-    ffi::c_int,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use zmq_sys as sys;
 
-use super::{Flow, Recalled, Rescued};
+use super::{Flow, Identity, Recalled, Rescued};
 use crate::{
     context::{Context, Failure, RawFrame, Socket},
     monitor::Monitor,
@@ -105,12 +104,15 @@ pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<boo
     Ok(true)
 }
 
-pub(crate) fn identity(_: &Socket) -> c_int {
-    0
+pub(crate) fn identity(_: &Socket) -> Identity {
+    Identity {
+        address: 0,
+        number: 0,
+    }
 }
 
 /// Stock libzmq can't tell this either.
-pub(crate) fn wait_until_gone(_: &Context, _: c_int, _: Duration) -> bool {
+pub(crate) fn wait_until_gone(_: &Context, _: Identity, _: Duration) -> bool {
     true
 }
 

@@ -86,7 +86,7 @@ fn a_thread_that_can_not_start_is_an_error_of_open() {
 }
 
 #[test]
-#[ignore = "five thousand queues at once take a minute or more: ci/soak.sh runs it"]
+#[ignore = "takes five thousand threads: ci/soak.sh runs it. `src/context.rs` has a small one"]
 fn a_context_that_is_full_of_sockets_tells_and_goes_on() {
     in_own_process(500, || {
         let context = Context::new().unwrap();

@@ -298,7 +298,7 @@ int pushpull_awake (void *context_)
 //  and listeners that they end. Each says so at the beginning of its destructor, so
 //  its descriptors may still be open at that moment, as may the socket's own mailbox
 //  on the reaper. Once those threads have come back to their mailboxes, they are not.
-int pushpull_gone (void *context_, int id_)
+int pushpull_gone (void *context_, void *socket_, int id_)
 {
     zmq::ctx_t *const ctx = static_cast<zmq::ctx_t *> (context_);
     if (!ctx || !ctx->check_tag ()) {
@@ -314,7 +314,9 @@ int pushpull_gone (void *context_, int id_)
             sockets_t &sockets = sockets_of (*ctx);
             for (sockets_t::size_type i = 0, size = sockets.size (); i != size;
                  ++i)
-                if (options_of (*sockets[i]).socket_id == id_)
+                //  By its address first: a look into each of thousands of sockets costs
+                //  milliseconds. At that address there may be another one by now.
+                if (sockets[i] == socket_ && options_of (*sockets[i]).socket_id == id_)
                     return 0;
             //  A context that is being terminated and has no socket has told its
             //  reaper to end, and it would not hear us.

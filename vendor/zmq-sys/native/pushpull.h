@@ -64,7 +64,7 @@ typedef void pushpull_told_fn (void *hint_,
 int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_);
 int pushpull_id (void *socket_);
 int pushpull_awake (void *context_);
-int pushpull_gone (void *context_, int id_);
+int pushpull_gone (void *context_, void *socket_, int id_);
 
 #ifdef __cplusplus
 }

@@ -164,14 +164,15 @@ extern "C" {
     /// frames, together, exceed the socket's `ZMQ_MAXMSGSIZE`.
     pub fn pushpull_max_frames(frames: u64);
 
-    /// A number for [`pushpull_gone`], unique in the process; ask before `zmq_close`.
+    /// The number of a socket for [`pushpull_gone`], unique in the process; ask before
+    /// `zmq_close`.
     pub fn pushpull_id(socket: *mut c_void) -> c_int;
 
     /// Whether every I/O thread of a context answers within [`PATIENCE_MS`]: 1, else 0.
     pub fn pushpull_awake(context: *mut c_void) -> c_int;
 
-    /// After `zmq_close`: 1 when the socket with this number, its connections and all
-    /// their descriptors are gone, else 0. Waits for the I/O threads up to
-    /// [`PATIENCE_MS`], and not at all while the socket lingers.
-    pub fn pushpull_gone(context: *mut c_void, id: c_int) -> c_int;
+    /// After `zmq_close`: 1 when the socket that was at this address and had this number,
+    /// its connections and all their descriptors are gone, else 0. Waits for the I/O
+    /// threads up to [`PATIENCE_MS`], and not at all while the socket lingers.
+    pub fn pushpull_gone(context: *mut c_void, socket: *mut c_void, id: c_int) -> c_int;
 }

@@ -417,29 +417,34 @@ fn gone_means_gone() {
         send_patiently(&push, &[b"x"]);
         pull.set(ZMQ_RCVTIMEO, 5000);
         pull.recv(0).unwrap();
-        let ids = unsafe { [pushpull_id(push.0), pushpull_id(pull.0)] };
-        assert!(ids[0] > 0 && ids[1] > 0 && ids[0] != ids[1]);
-        for id in ids {
-            assert_eq!(unsafe { pushpull_gone(context.0, id) }, 0);
+        let ids = [push.0, pull.0].map(|s| (s, unsafe { pushpull_id(s) }));
+        assert!(ids[0].1 > 0 && ids[1].1 > 0 && ids[0].1 != ids[1].1);
+        for (socket, id) in ids {
+            assert_eq!(unsafe { pushpull_gone(context.0, socket, id) }, 0);
+            // One that was at the same place before it.
+            until(
+                "an earlier socket of that address to be gone",
+                || unsafe { pushpull_gone(context.0, socket, -1) } == 1,
+            );
         }
         drop((push, pull));
-        for id in ids {
+        for (socket, id) in ids {
             until(
                 "a socket to be gone",
-                || unsafe { pushpull_gone(context.0, id) } == 1,
+                || unsafe { pushpull_gone(context.0, socket, id) } == 1,
             );
         }
     }
     // One that lingers is not gone.
-    let id = unsafe { pushpull_id(other.0) };
+    let (socket, id) = (other.0, unsafe { pushpull_id(other.0) });
     other.connect("ipc:///nonexistent/pushpull");
     send(&other, &[b"x"]).unwrap();
     other.set(ZMQ_LINGER, 200);
     unsafe { zmq_close(other.0) };
     std::mem::forget(other);
-    assert_eq!(unsafe { pushpull_gone(context.0, id) }, 0);
+    assert_eq!(unsafe { pushpull_gone(context.0, socket, id) }, 0);
     until(
         "the linger to end",
-        || unsafe { pushpull_gone(context.0, id) } == 1,
+        || unsafe { pushpull_gone(context.0, socket, id) } == 1,
     );
 }
