@@ -184,14 +184,19 @@ int pushpull_pthread_create (pthread_t *thread_,
 
 /* pooled-messages. See pool.cpp. Only the two places that hold the memory of messages
    take it from there: within msg.cpp, and within the allocators of the decoders, what
-   one function gets another one frees. */
+   one function gets another one frees. Whoever looks for the use of freed memory does
+   without: the pool keeps it. */
+#if !defined PUSHPULL_NO_POOL
 #define PUSHPULL_POOL
+#endif
 void *pushpull_pool_take (size_t room_);
 void pushpull_pool_put (void *body_);
 
 #if defined __cplusplus
 }
+#endif
 
+#if defined __cplusplus && defined PUSHPULL_POOL
 #include <cstdlib>
 
 static inline bool pushpull_is_pooled (const char *file_)
