@@ -1,4 +1,5 @@
 use std::{
+    ffi::c_int,
     sync::Arc,
     time::{Duration, Instant},
 };
