@@ -57,13 +57,14 @@ pub(crate) fn rescue(socket: &Socket) -> Rescued {
     let mut counts = sys::pushpull_rescued::default();
     // SAFETY: the socket is open and this thread's own; `take` gets the vector
     // and returns before the call does.
-    unsafe {
+    let done = unsafe {
         let hint = ptr::from_mut(&mut frames).cast();
-        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut counts);
-    }
+        sys::pushpull_rescue(socket.raw(), Some(take), hint, &mut counts)
+    };
     Rescued {
         peers: counts.pipes,
-        held: counts.held,
+        // Without memory nobody was asked, and a peer may still be held.
+        held: if done == 0 { counts.held } else { 1 },
         messages: whole_messages(frames),
         shared: counts.shared != 0,
         lost: counts.lost,

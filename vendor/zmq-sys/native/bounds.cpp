@@ -43,6 +43,7 @@ GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _opti
 GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
 GRANT (bool, io_error_of, zmq::stream_engine_base_t, _io_error);
 GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
+GRANT (const bool, is_calling, zmq::session_base_t, _active);
 GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
 GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
 GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
@@ -149,6 +150,9 @@ struct growing_t
 struct bounds_t
 {
     std::map<const void *, growing_t> growing;
+    //  What was in the pipe of a connection that we called when it began: that pipe is
+    //  older than the connection.
+    std::map<const void *, uint64_t> before;
     //  Entries that stopped reading although nobody will ever make them read on.
     std::vector<void *> deaf;
 };
@@ -220,6 +224,21 @@ bool is_bounded (const void *entry_, zmq::pipe_t &pipe_, int64_t max_size_)
     return false;
 }
 
+//  Whether a peer has sent something to a socket that does not listen.
+bool has_spoken (const void *entry_, zmq::session_base_t &session_, zmq::pipe_t &pipe_)
+{
+    const uint64_t written = msgs_written_of (pipe_);
+    if (!is_calling (session_))
+        return written > 0;
+    try {
+        return written
+               > bounds ().before.insert (std::make_pair (entry_, written)).first->second;
+    }
+    catch (const std::bad_alloc &) {
+        return false;
+    }
+}
+
 //  The engine behind a poller's entry, if its peer sends more than it may.
 zmq::stream_engine_base_t *offended (void *entry_)
 {
@@ -232,7 +251,9 @@ zmq::stream_engine_base_t *offended (void *entry_)
         return NULL;
     const zmq::options_t &options = engine_options_of (*engine);
     if (options.type == ZMQ_PUSH)
-        return msgs_written_of (*pipe) > 0 || is_growing (*pipe) ? engine : NULL;
+        return is_growing (*pipe) || has_spoken (entry_, *session_of (*engine), *pipe)
+                 ? engine
+                 : NULL;
     if (options.type == ZMQ_PULL && !is_bounded (entry_, *pipe, options.maxmsgsize))
         return engine;
     return NULL;
@@ -250,6 +271,7 @@ void pushpull_bounds_forget (void *entry_)
 {
     bounds_t &known = bounds ();
     known.growing.erase (entry_);
+    known.before.erase (entry_);
     for (size_t i = 0; i != known.deaf.size (); ++i)
         if (known.deaf[i] == entry_) {
             known.deaf.erase (known.deaf.begin () + i);
@@ -291,7 +313,9 @@ void pushpull_bounds_check (void *entry_)
 }
 
 //  The other end of the pipe is the socket's, which is there for as long as ours is
-//  active: it goes only when we have acknowledged its leave, or it ours.
+//  active: it goes only when we have acknowledged its leave, or it ours. A session that
+//  calls keeps its pipe for the next connection: that pipe does not end, and nothing
+//  newer can come through another one.
 void pushpull_ending (void *entry_)
 {
     zmq::stream_engine_base_t *const engine =
@@ -300,7 +324,7 @@ void pushpull_ending (void *entry_)
         || !session_of (*engine))
         return;
     zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
-    if (!pipe || !is_active (*pipe))
+    if (!pipe || !is_active (*pipe) || is_calling (*session_of (*engine)))
         return;
 #if defined __GNUC__ || defined __clang__
     __atomic_fetch_or (&mark_of (*peer_of (*pipe)), PUSHPULL_ENDING,

@@ -99,11 +99,12 @@ inline bool is_there (zmq::pipe_t &pipe_)
     return is_active (pipe_) || is_left (pipe_);
 }
 
-int process_commands (zmq::socket_base_t &, int, bool);
+int process_commands_once (zmq::socket_base_t &, int, bool);
 template <typename M, M At> struct process_commands_grant
 {
-    friend int
-    process_commands (zmq::socket_base_t &socket_, int timeout_, bool throttle_)
+    friend int process_commands_once (zmq::socket_base_t &socket_,
+                                      int timeout_,
+                                      bool throttle_)
     {
         return (socket_.*At) (timeout_, throttle_);
     }
@@ -111,6 +112,16 @@ template <typename M, M At> struct process_commands_grant
 template struct process_commands_grant<
   decltype (&zmq::socket_base_t::process_commands),
   &zmq::socket_base_t::process_commands>;
+
+//  A signal may come that cannot be blocked: glibc's own, when another thread calls setuid.
+inline int process_commands (zmq::socket_base_t &socket_, int timeout_, bool throttle_)
+{
+    int result;
+    do
+        result = process_commands_once (socket_, timeout_, throttle_);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
 
 //  True when the encoder of type T still has bytes of its message to give.
 template <typename T, size_t zmq::encoder_base_t<T>::*ToWrite,

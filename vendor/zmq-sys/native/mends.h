@@ -34,12 +34,21 @@
    on can come back to its own port: "self-connect"), never tries again, and keeps the
    pipe: messages go into it and nowhere else, and nobody is told (issues 4196, 4588).
    Here such an error counts as a lost connection: the session keeps its messages and
-   tries again after the usual interval. ZMQ_RECONNECT_STOP still stops it. */
+   tries again after the usual interval. ZMQ_RECONNECT_STOP still stops it.
+
+   At the same place: a connection that fails with a message half sent has its session
+   read on to the end of that, and abort the process if the pipe does not give it, as a
+   pipe that is being terminated does not. pushpull_failing says that there is none. */
+namespace zmq
+{
+class session_base_t;
+}
+void pushpull_failing (zmq::session_base_t *session_);
 #define engine_error(handshaked, reason)                                       \
     engine_error (handshaked,                                                  \
                   PUSHPULL_SECOND (PUSHPULL_REASON_##reason, reason))
 #define PUSHPULL_REASON_reason_                                                \
-    ~, (reason_ == protocol_error                                              \
+    ~, (pushpull_failing (_session), reason_ == protocol_error                 \
             && !(_options.reconnect_stop                                       \
                  & ZMQ_RECONNECT_STOP_HANDSHAKE_FAILED)                        \
           ? connection_error                                                   \

@@ -217,6 +217,19 @@ class agent_t : public zmq::object_t
         if (!_take || visit_.migrated)
             return;
         const uint64_t whole = visit_.empty (in_pipe_of (*visit_.far));
+        //  The engine comes back for the other frames of the message it has begun. They
+        //  go into the pipe again, which is empty now, before anything else happens on
+        //  this thread: a connection that fails without them takes the process along.
+        //  The near end's thread waits for us.
+        if (!visit_.exhausted && is_active (*visit_.near)) {
+            for (size_t i = 0; i != visit_.rest.size (); ++i)
+                visit_.out_pipe->write (
+                  visit_.rest[i],
+                  (visit_.rest[i].flags () & zmq::msg_t::more) != 0);
+            if (!visit_.rest.empty ())
+                visit_.near->flush ();
+            visit_.rest.clear ();
+        }
         if (whole > 0) {
             //  To the near end these are messages that were read.
             msgs_read_of (*visit_.far) += whole;

@@ -98,8 +98,7 @@ int pushpull_recall (void *socket_,
                     take_ (hint_, reinterpret_cast<zmq_msg_t *> (&frame));
                     frame.close ();
                 }
-                //  The engine comes back for the other frames of the message it has
-                //  begun: they go into the pipe again, which is empty now.
+                //  Only where memory ran out; otherwise the agent has done it.
                 if (!visit.rest.empty ()) {
                     for (size_t k = 0; k != visit.rest.size (); ++k)
                         visit.out_pipe->write (
@@ -334,4 +333,16 @@ int pushpull_gone (void *context_, void *socket_, int id_)
         errno = ENOMEM;
         return -1;
     }
+}
+
+//  A connection that fails in the middle of a message of many frames has its session
+//  read the rest out of the pipe, and abort the process if it is not there. It is not
+//  when the pipe is being terminated already: then the pipe refuses to be read.
+void pushpull_failing (zmq::session_base_t *session_)
+{
+    if (!session_ || !incomplete_in_of (*session_))
+        return;
+    zmq::pipe_t *const pipe = session_pipe_of (*session_);
+    if (!pipe || !pipe->check_read ())
+        incomplete_in_of (*session_) = false;
 }

@@ -10,7 +10,8 @@ namespace
 //  As far as libzmq's own send does it.
 void prepare (zmq::msg_t &frame_, bool more_)
 {
-    frame_.reset_flags (zmq::msg_t::more);
+    //  A message that came from a strange peer and is sent on may call itself a command.
+    frame_.reset_flags (zmq::msg_t::more | zmq::msg_t::command | CMD_TYPE_MASK);
     if (more_)
         frame_.set_flags (zmq::msg_t::more);
     frame_.reset_metadata ();
