@@ -150,8 +150,8 @@ struct growing_t
 struct bounds_t
 {
     std::map<const void *, growing_t> growing;
-    //  What was in the pipe of a connection that we called when it began: that pipe is
-    //  older than the connection.
+    //  What had been written into a pipe when its connection began, if anything: the
+    //  pipe of one that we call is older.
     std::map<const void *, uint64_t> before;
     //  Entries that stopped reading although nobody will ever make them read on.
     std::vector<void *> deaf;
@@ -225,35 +225,36 @@ bool is_bounded (const void *entry_, zmq::pipe_t &pipe_, int64_t max_size_)
 }
 
 //  Whether a peer has sent something to a socket that does not listen.
-bool has_spoken (const void *entry_, zmq::session_base_t &session_, zmq::pipe_t &pipe_)
+bool has_spoken (const void *entry_, zmq::pipe_t &pipe_)
 {
-    const uint64_t written = msgs_written_of (pipe_);
-    if (!is_calling (session_))
-        return written > 0;
-    try {
-        return written
-               > bounds ().before.insert (std::make_pair (entry_, written)).first->second;
-    }
-    catch (const std::bad_alloc &) {
-        return false;
-    }
+    const std::map<const void *, uint64_t> &before = bounds ().before;
+    const std::map<const void *, uint64_t>::const_iterator at = before.find (entry_);
+    return is_growing (pipe_)
+           || msgs_written_of (pipe_) > (at == before.end () ? 0 : at->second);
+}
+
+//  The engine behind a poller's entry, while it has a session with a pipe.
+zmq::stream_engine_base_t *engine_with_pipe (void *entry_)
+{
+    zmq::stream_engine_base_t *const engine =
+      dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
+    return engine && session_of (*engine) && session_pipe_of (*session_of (*engine))
+             ? engine
+             : NULL;
 }
 
 //  The engine behind a poller's entry, if its peer sends more than it may.
 zmq::stream_engine_base_t *offended (void *entry_)
 {
-    zmq::stream_engine_base_t *const engine =
-      dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
-    if (!engine || !session_of (*engine) || io_error_of (*engine))
+    zmq::stream_engine_base_t *const engine = engine_with_pipe (entry_);
+    if (!engine || io_error_of (*engine))
         return NULL;
     zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
-    if (!pipe || !out_pipe_of (*pipe) || conflate_of (*pipe))
+    if (!out_pipe_of (*pipe) || conflate_of (*pipe))
         return NULL;
     const zmq::options_t &options = engine_options_of (*engine);
     if (options.type == ZMQ_PUSH)
-        return is_growing (*pipe) || has_spoken (entry_, *session_of (*engine), *pipe)
-                 ? engine
-                 : NULL;
+        return has_spoken (entry_, *pipe) ? engine : NULL;
     if (options.type == ZMQ_PULL && !is_bounded (entry_, *pipe, options.maxmsgsize))
         return engine;
     return NULL;
@@ -265,6 +266,22 @@ bool is_push (void *entry_)
       dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
     return engine && engine_options_of (*engine).type == ZMQ_PUSH;
 }
+}
+
+void pushpull_bounds_begin (void *entry_)
+{
+    zmq::stream_engine_base_t *const engine = engine_with_pipe (entry_);
+    if (!engine || engine_options_of (*engine).type != ZMQ_PUSH)
+        return;
+    const uint64_t written = msgs_written_of (*session_pipe_of (*session_of (*engine)));
+    if (written == 0)
+        return;
+    try {
+        bounds ().before[entry_] = written;
+    }
+    catch (const std::bad_alloc &) {
+        //  It is taken for one that has spoken, and tried again later.
+    }
 }
 
 void pushpull_bounds_forget (void *entry_)
@@ -318,13 +335,12 @@ void pushpull_bounds_check (void *entry_)
 //  newer can come through another one.
 void pushpull_ending (void *entry_)
 {
-    zmq::stream_engine_base_t *const engine =
-      dynamic_cast<zmq::stream_engine_base_t *> (sink_of (entry_));
+    zmq::stream_engine_base_t *const engine = engine_with_pipe (entry_);
     if (!engine || engine_options_of (*engine).type != ZMQ_PULL
-        || !session_of (*engine))
+        || is_calling (*session_of (*engine)))
         return;
     zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
-    if (!pipe || !is_active (*pipe) || is_calling (*session_of (*engine)))
+    if (!is_active (*pipe))
         return;
 #if defined __GNUC__ || defined __clang__
     __atomic_fetch_or (&mark_of (*peer_of (*pipe)), PUSHPULL_ENDING,

@@ -11,6 +11,9 @@ extern "C" {
 void pushpull_max_frames (uint64_t frames_);
 }
 
+//  The entry is new, and its connection has said nothing yet.
+void pushpull_bounds_begin (void *entry_);
+
 //  The entry is going away.
 void pushpull_bounds_forget (void *entry_);
 

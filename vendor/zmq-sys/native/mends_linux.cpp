@@ -87,7 +87,9 @@ int pushpull_epoll_ctl (int epoll_, int what_, int fd_, struct epoll_event *even
                 break;
             }
     } else {
-        if (what_ == EPOLL_CTL_MOD && !(event_->events & EPOLLIN))
+        if (what_ == EPOLL_CTL_ADD)
+            pushpull_bounds_begin (event_->data.ptr);
+        else if (!(event_->events & EPOLLIN))
             pushpull_bounds_deaf (event_->data.ptr);
         int listens = 0;
         socklen_t size = sizeof listens;

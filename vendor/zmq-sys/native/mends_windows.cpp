@@ -38,7 +38,9 @@ int pushpull_epoll_ctl (void *epoll_, int what_, uintptr_t fd_, struct epoll_eve
     if (what_ == EPOLL_CTL_DEL)
         pushpull_bounds_forget (event_->data.ptr);
     else {
-        if (what_ == EPOLL_CTL_MOD && !(event_->events & EPOLLIN))
+        if (what_ == EPOLL_CTL_ADD)
+            pushpull_bounds_begin (event_->data.ptr);
+        else if (!(event_->events & EPOLLIN))
             pushpull_bounds_deaf (event_->data.ptr);
         if (event_->events == 0) {
             epoll_event quiet = *event_;

@@ -146,6 +146,18 @@ struct visit_t
         }
     }
 
+    //  The engine comes back for the other frames of the message it has begun: they go
+    //  into the pipe again, which is empty now.
+    void put_back ()
+    {
+        if (rest.empty ())
+            return;
+        for (size_t i = 0; i != rest.size (); ++i)
+            out_pipe->write (rest[i], (rest[i].flags () & zmq::msg_t::more) != 0);
+        rest.clear ();
+        near->flush ();
+    }
+
     uint64_t queued () const
     {
         return difference (written, read);
@@ -217,19 +229,10 @@ class agent_t : public zmq::object_t
         if (!_take || visit_.migrated)
             return;
         const uint64_t whole = visit_.empty (in_pipe_of (*visit_.far));
-        //  The engine comes back for the other frames of the message it has begun. They
-        //  go into the pipe again, which is empty now, before anything else happens on
-        //  this thread: a connection that fails without them takes the process along.
-        //  The near end's thread waits for us.
-        if (!visit_.exhausted && is_active (*visit_.near)) {
-            for (size_t i = 0; i != visit_.rest.size (); ++i)
-                visit_.out_pipe->write (
-                  visit_.rest[i],
-                  (visit_.rest[i].flags () & zmq::msg_t::more) != 0);
-            if (!visit_.rest.empty ())
-                visit_.near->flush ();
-            visit_.rest.clear ();
-        }
+        //  Before anything else happens on this thread: a connection that fails while
+        //  they are missing takes the process along. The near end's thread waits for us.
+        if (!visit_.exhausted && is_active (*visit_.near))
+            visit_.put_back ();
         if (whole > 0) {
             //  To the near end these are messages that were read.
             msgs_read_of (*visit_.far) += whole;

@@ -98,14 +98,8 @@ int pushpull_recall (void *socket_,
                     take_ (hint_, reinterpret_cast<zmq_msg_t *> (&frame));
                     frame.close ();
                 }
-                //  Only where memory ran out; otherwise the agent has done it.
-                if (!visit.rest.empty ()) {
-                    for (size_t k = 0; k != visit.rest.size (); ++k)
-                        visit.out_pipe->write (
-                          visit.rest[k],
-                          (visit.rest[k].flags () & zmq::msg_t::more) != 0);
-                    visit.near->flush ();
-                }
+                //  Where memory ran out or the peer has left; the agent does the others.
+                visit.put_back ();
                 if (visit.torn)
                     ++recalled.torn;
                 recalled.unwritten += visit.unwritten;
