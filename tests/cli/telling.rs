@@ -29,6 +29,11 @@ fn machines_are_told_in_json() {
             assert_eq!(end["records"], 2);
             assert_eq!(end["bytes"], 6);
             assert_eq!(end["lost"], 0);
+            // The record that tells the end is nobody's.
+            for line in lines.iter().filter(|l| l["type"] == "progress") {
+                assert!(line["records"].as_u64() <= Some(2), "{line}");
+                assert!(line["bytes"].as_u64() <= Some(6), "{line}");
+            }
         }
         assert_eq!(told[1].out, b"one\ntwo\n");
     });

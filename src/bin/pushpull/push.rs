@@ -223,7 +223,7 @@ impl Reader {
         Moved {
             // Without the record that tells the end.
             records: stats.sent.min(self.read.load(Relaxed)),
-            bytes: stats.bytes,
+            bytes: stats.bytes.min(self.bytes.load(Relaxed)),
             depth: self.read.load(Relaxed).saturating_sub(stats.sent),
         }
     }
