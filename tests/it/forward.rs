@@ -5,9 +5,9 @@ mod example;
 
 use std::{thread, time::Duration};
 
-use pushpull::{crossbeam_channel::bounded, Batch, Config, Pull, Push};
+use pushpull::{crossbeam_channel::bounded, Batch, Config, Context, Pull, Push};
 
-use crate::harness::{at, fill, ms, number, numbered, timed, within, Wire, LONG};
+use crate::harness::{at, eventually, fill, ms, number, numbered, timed, within, Wire, LONG};
 
 /// A forwarder and the word that ends it. All that its sender drains fits into its
 /// near side's libzmq; what is under way to a Pull that closes is lost anywhere.
@@ -101,5 +101,39 @@ fn a_forwarder_to_nobody_stops_in_its_time_and_gives_all_back() {
         assert!(took < ms(1000), "{took:?}");
         let numbers: Vec<_> = back.iter().map(number).collect();
         assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_forwarder_whose_near_side_ends_by_itself_gives_back_what_it_had() {
+    within(30, || {
+        let wire = Wire::new("ipc");
+        let context = Context::new().unwrap();
+        let near = Config::bind(&wire.address()).context(&context).capacity(2);
+        let from = Pull::open_batched(near).unwrap();
+        let push = Push::connect(&at(&from)).unwrap();
+        let (address, _nobody) = wire.nobody();
+        let to = Config::connect(&address).capacity(2).high_water_mark(10);
+        let to = Push::open_batched(to).unwrap();
+        let waiting = to.sender().clone();
+        let (stop, stopped) = bounded(1);
+        let forwarder = thread::spawn(move || example::forward(from, to, &stopped, ms(100)));
+        let mut sent = 0;
+        while waiting.len() < 2 {
+            push.send(numbered(sent, 100)).unwrap();
+            sent += 1;
+        }
+        context.shutdown();
+        // It waits for the far side, with a batch in hand: the near side is over before it stops.
+        eventually("the near side is over", || push.peers() == 0);
+        stop.send(()).unwrap();
+        let back = forwarder.join().unwrap();
+        let numbers: Vec<_> = back.iter().map(number).collect();
+        assert!(numbers.len() > 10, "{numbers:?}");
+        assert!(
+            numbers.iter().copied().eq(0..numbers.len() as u64),
+            "{numbers:?}"
+        );
+        drop(push.abort());
     });
 }
