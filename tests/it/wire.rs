@@ -10,7 +10,7 @@ use crate::{
     chance::{Chance, Manner},
     harness::{at, eventually, in_own_process, ms, Wire, LONG},
     history::History,
-    meter::{effort, resident, Holdings},
+    meter::{effort, resident, settled, Holdings},
     stamp::Stamp,
     stranger::{greeting, Line, Stranger},
 };
@@ -86,18 +86,6 @@ impl Rest {
 
     fn grown(&self) -> u64 {
         resident().saturating_sub(self.1)
-    }
-
-    /// Whether memory is back, at the latest in a second.
-    fn is_light_soon(&self) -> bool {
-        let until = std::time::Instant::now() + ms(1000);
-        while self.grown() >= 4 << 10 {
-            if std::time::Instant::now() > until {
-                return false;
-            }
-            std::thread::sleep(ms(10));
-        }
-        true
     }
 
     #[track_caller]
@@ -192,15 +180,7 @@ fn two_thousand_half_handshakes_are_forgotten() {
             let mut good = Good::at(&wire, |c| c.handshake_timeout(Duration::from_secs(1)));
             crowd(&mut good, 100);
             let mut rest = Rest::now();
-            // The C library keeps some MiB for the next crowd, musl's more than glibc's;
-            // what leaks is more with every crowd.
-            for _ in 0..4 {
-                rest.1 = resident();
-                crowd(&mut good, ALL);
-                if rest.is_light_soon() {
-                    break;
-                }
-            }
+            rest.1 = settled(4 << 10, || crowd(&mut good, ALL));
             rest.is_back(transport);
             assert_eq!(good.ends(), 0);
         }
