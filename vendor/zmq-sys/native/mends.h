@@ -98,6 +98,16 @@ zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_);
     ~, if (_state != active) delete ep;                                        \
     else
 
+/* With ZMQ_IMMEDIATE a connection that is lost takes along all that its pipe
+   holds, without a word: the session gives the pipe up ("hiccup"), and the socket empties
+   it. A PUSH socket's stays as it is, and ends as that of a bound socket does: for
+   pushpull_rescue. */
+#define send_hiccup(to, pipe)                                                  \
+    PUSHPULL_SECOND (PUSHPULL_HICCUP_##to, send_hiccup (to, pipe))
+#define PUSHPULL_HICCUP__peer                                                  \
+    ~, if (!pushpull_keep (this)) send_hiccup (_peer, _in_pipe)
+bool pushpull_keep (zmq::pipe_t *pipe_);
+
 /* Not a mend but an ear: what a socket would tell its monitor, it tells pushpull_watch's
    caller at once, on the thread where it happens. A monitor socket has a descriptor and a
    queue, of which the first blocks an I/O thread when the second is full. A handshake

@@ -53,8 +53,6 @@ struct visit_t
     uint64_t in_kernel;
     bool encoding;
     bool torn;
-    //  The I/O thread has given this pipe up ("hiccup"), and its reading end is ours.
-    bool migrated;
     //  Memory ran out while messages were taken; the others are still in the pipe.
     bool exhausted;
     //  Whole messages, taken out of the pipe, and the end of one of which the engine
@@ -72,7 +70,6 @@ struct visit_t
         in_kernel (0),
         encoding (false),
         torn (false),
-        migrated (false),
         exhausted (false)
     {
     }
@@ -80,7 +77,6 @@ struct visit_t
     void look ()
     {
         read = msgs_read_of (*far);
-        migrated = in_pipe_of (*far) != out_pipe;
 
         zmq::session_base_t *const session =
           dynamic_cast<zmq::session_base_t *> (sink_of (*far));
@@ -117,7 +113,7 @@ struct visit_t
     uint64_t empty (upipe_t *pipe_)
     {
         uint64_t whole = 0;
-        bool rest_of_torn = torn && !migrated;
+        bool rest_of_torn = torn;
         while (true) {
             std::vector<zmq::msg_t> &to = rest_of_torn ? rest : taken;
             try {
@@ -226,7 +222,7 @@ class agent_t : public zmq::object_t
     void work (visit_t &visit_)
     {
         visit_.look ();
-        if (!_take || visit_.migrated)
+        if (!_take)
             return;
         const uint64_t whole = visit_.empty (in_pipe_of (*visit_.far));
         //  Before anything else happens on this thread: a connection that fails while

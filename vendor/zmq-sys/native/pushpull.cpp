@@ -80,13 +80,6 @@ int pushpull_recall (void *socket_,
             }
             for (size_t j = 0; j != visits.size (); ++j) {
                 visit_t &visit = visits[j];
-                if (visit.migrated) {
-                    //  The near end will drop this pipe with all it holds as soon as
-                    //  it processes the hiccup, and reads it itself to do so: until
-                    //  then we may. Its counter has to follow, as it does there.
-                    visit.out_pipe->flush ();
-                    msgs_written_of (*visit.near) -= visit.empty (visit.out_pipe);
-                }
                 if (visit.exhausted) {
                     ++recalled.unasked;
                     recalled.unread += unread (*visit.near);
@@ -339,4 +332,18 @@ void pushpull_failing (zmq::session_base_t *session_)
     zmq::pipe_t *const pipe = session_pipe_of (*session_);
     if (!pipe || !pipe->check_read ())
         incomplete_in_of (*session_) = false;
+}
+
+//  See mends.h. libzmq has put a new, empty pipe in the old one's place. The
+//  socket's end still has the old one: it changes that for a hiccup, which it will not
+//  get, or when we are told of its leave, which we were not, as we are active.
+bool pushpull_keep (zmq::pipe_t *pipe_)
+{
+    zmq::session_base_t *const session =
+      dynamic_cast<zmq::session_base_t *> (sink_of (*pipe_));
+    if (!session || options_of (*session).type != ZMQ_PUSH)
+        return false;
+    delete in_pipe_of (*pipe_);
+    in_pipe_of (*pipe_) = out_pipe_of (*peer_of (*pipe_));
+    return true;
 }
