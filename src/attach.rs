@@ -108,7 +108,7 @@ impl Attached {
                 .map_err(|f| OpenError::from_failure(&endpoint.to_string(), f))?;
             let resolved = match endpoint.role() {
                 Role::Bind => attached.bind(&endpoint, config)?,
-                Role::Connect => attached.connect(&endpoint)?,
+                Role::Connect => attached.connect(kind, &endpoint)?,
             };
             log::info!(
                 "{name}: {} {resolved}",
@@ -155,8 +155,11 @@ impl Attached {
         Ok(endpoint.resolved(&resolved))
     }
 
-    fn connect(&mut self, endpoint: &Endpoint) -> Result<Endpoint, OpenError> {
+    fn connect(&mut self, kind: SocketKind, endpoint: &Endpoint) -> Result<Endpoint, OpenError> {
         let text = endpoint.to_string();
+        if matches!(kind, SocketKind::Push) {
+            native::introduce(&self.socket).map_err(|f| OpenError::from_failure(&text, f))?;
+        }
         if endpoint.transport() == Transport::Ipc && !endpoint.is_abstract() {
             ipc::check_connect(&text, endpoint.address())?;
         }

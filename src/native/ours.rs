@@ -1,6 +1,8 @@
 use std::{
-    ffi::{c_char, c_int, c_void, CStr},
-    ptr,
+    collections::hash_map::RandomState,
+    ffi::{c_char, c_int, c_void, CStr, CString},
+    hash::{BuildHasher, Hasher},
+    process, ptr,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -166,20 +168,49 @@ pub(crate) fn send_run(socket: &Socket, frames: &mut [RawFrame]) -> Result<usize
     none_if_again(sent)
 }
 
+/// Connections of peers that are back, and wait for what their old ones still bring.
+#[derive(Debug, Default)]
+pub(crate) struct Waits(sys::pushpull_waits);
+
+impl Waits {
+    /// Whether [`receive`] has to be called about once a second.
+    pub(crate) fn any(&self) -> bool {
+        self.0.pipes > 0
+    }
+}
+
+/// Gives what is called from now on a name, by which a Pull of ours knows a
+/// peer that comes back.
+pub(crate) fn introduce(socket: &Socket) -> Result<(), Failure> {
+    // Random, and one further each time; a forked child goes on where its parent is.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(process::id());
+    let name = CString::new(format!("{:016x}", hasher.finish())).unwrap_or_default();
+    // SAFETY: the socket is open and this thread's own; libzmq copies the name.
+    match unsafe { sys::pushpull_introduce(socket.raw(), name.as_ptr()) } {
+        -1 => Err(last_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Receives up to `most` frames into a list that is empty, and no part of a
 /// message unless it has more frames than that.
 pub(crate) fn receive(
     socket: &Socket,
     frames: &mut Vec<RawFrame>,
     most: usize,
+    waits: &mut Waits,
 ) -> Result<(), Failure> {
     debug_assert!(frames.is_empty());
     frames.reserve_exact(most);
     let room = &mut frames.spare_capacity_mut()[..most];
     // SAFETY: the socket is open and this thread's own; libzmq initialises as
-    // many frames as it returns, in memory that is there for `room.len()`.
-    let received =
-        unsafe { sys::pushpull_recv_many(socket.raw(), room.as_mut_ptr().cast(), room.len()) };
+    // many frames as it returns, in memory that is there for `room.len()`, and
+    // `waits` is kept by nobody else.
+    let received = unsafe {
+        let room_of = room.as_mut_ptr().cast();
+        sys::pushpull_recv_many(socket.raw(), room_of, room.len(), &mut waits.0)
+    };
     let count = none_if_again(received)?;
     // SAFETY: see above; the list was empty.
     unsafe { frames.set_len(count) };

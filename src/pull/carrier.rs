@@ -38,6 +38,7 @@ pub(super) struct Carrier<T: Item> {
     frames: Vec<RawFrame>,
     messages: Vec<Message>,
     held: Vec<T>,
+    waits: native::Waits,
     stall: Stall,
     counters: Arc<Counters>,
 }
@@ -65,6 +66,7 @@ impl<T: Item> Carrier<T> {
             frames: Vec::new(),
             messages: Vec::new(),
             held: Vec::new(),
+            waits: native::Waits::default(),
             counters: Arc::default(),
         }
     }
@@ -107,9 +109,10 @@ impl<T: Item> Carrier<T> {
             }
             looks = YIELDS;
             if self.messages.is_empty() {
+                let until = self.waits.any().then(|| Instant::now() + CARE);
                 self.attached
                     .listener
-                    .poll(&self.attached.socket, Events::IN, None)
+                    .poll(&self.attached.socket, Events::IN, until)
                     .map_err(|f| Failed("wait for its socket", f))?;
                 continue;
             }
@@ -166,8 +169,13 @@ impl<T: Item> Carrier<T> {
 
     /// Takes what is at hand, `most` messages at the most.
     fn receive(&mut self, most: usize) -> Result<(), Failed> {
-        native::receive(&self.attached.socket, &mut self.frames, most)
-            .map_err(|f| Failed("receive", f))?;
+        native::receive(
+            &self.attached.socket,
+            &mut self.frames,
+            most,
+            &mut self.waits,
+        )
+        .map_err(|f| Failed("receive", f))?;
         let before = self.messages.len();
         let mut bytes = 0;
         for frame in self.frames.drain(..) {

@@ -23,8 +23,6 @@ pub struct History {
     /// The last message of a sender that a receiver got.
     last: HashMap<(u64, u64), u64>,
     allowances: Vec<Allowance>,
-    /// Receiver, sender, and the messages that may come in another order.
-    shaken: Vec<(u64, u64, Range<u64>)>,
     violations: Vec<Violation>,
 }
 
@@ -68,8 +66,6 @@ pub struct Verdict {
     pub delivered: u64,
     pub returned: u64,
     pub possibly_lost: u64,
-    /// Late for a reason that is known: see [`History::may_reorder`].
-    pub reordered: u64,
     pub violations: Vec<Violation>,
 }
 
@@ -82,7 +78,6 @@ impl History {
             fates: HashMap::new(),
             last: HashMap::new(),
             allowances: Vec::new(),
-            shaken: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -162,12 +157,6 @@ impl History {
         });
     }
 
-    /// A connection of a receiver that was behind was cut: what it has not read
-    /// of that comes in turn with what comes over the next one.
-    pub fn may_reorder(&mut self, receiver: u64, sender: u64, among: Range<u64>) {
-        self.shaken.push((receiver, sender, among));
-    }
-
     /// The end of the story.
     pub fn verdict(mut self) -> Verdict {
         let invented = |((sender, seq), _): (&(u64, u64), &Fate)| {
@@ -179,20 +168,6 @@ impl History {
         };
         let invented: Vec<_> = self.fates.iter().filter_map(invented).collect();
         self.violations.extend(invented);
-        let all = self.violations.len();
-        let shaken = &self.shaken;
-        self.violations.retain(|violation| match violation {
-            Violation::Reordered {
-                receiver,
-                sender,
-                seq,
-                ..
-            } => !shaken
-                .iter()
-                .any(|(r, s, among)| (r, s) == (receiver, sender) && among.contains(seq)),
-            _ => true,
-        });
-        let reordered = (all - self.violations.len()) as u64;
         let mut possibly_lost = 0;
         for (&sender, &all) in &self.accepted {
             let mut allowed: Vec<_> = self.allowances.clone();
@@ -214,7 +189,6 @@ impl History {
             delivered: count(Fate::Delivered),
             returned: count(Fate::Returned),
             possibly_lost,
-            reordered,
             violations: self.violations,
         }
     }
@@ -234,8 +208,8 @@ impl Verdict {
             self.possibly_lost,
         );
         println!(
-            "{} delivered, {} returned, {} possibly lost, {} reordered by a cut, no violation",
-            self.delivered, self.returned, self.possibly_lost, self.reordered
+            "{} delivered, {} returned, {} possibly lost, no violation",
+            self.delivered, self.returned, self.possibly_lost
         );
         self
     }
@@ -328,18 +302,6 @@ mod finds {
             after: 4,
         };
         assert_eq!(only(history), reordered);
-    }
-
-    #[test]
-    fn what_came_out_of_order_elsewhere_than_a_cut_explains() {
-        for (among, clean) in [(3..4, true), (4..10, false), (0..3, false)] {
-            let mut history = told([0, 1, 2, 4, 3, 5, 6, 7, 8, 9]);
-            history.may_reorder(5, 1, among);
-            history.may_reorder(6, 1, 0..10);
-            let verdict = history.verdict();
-            assert_eq!(verdict.violations.is_empty(), clean);
-            assert_eq!(verdict.reordered, u64::from(clean));
-        }
     }
 
     #[test]

@@ -63,6 +63,8 @@ mod monkey;
 #[cfg(target_os = "linux")]
 mod peers_die;
 #[cfg(target_os = "linux")]
+mod peers_return;
+#[cfg(target_os = "linux")]
 mod rogues;
 #[cfg(target_os = "linux")]
 mod signals;

@@ -63,9 +63,6 @@ struct Loss {
     /// The first message of each sender.
     from: BTreeMap<u64, u64>,
     at_most: u64,
-    /// The receiver that lives on, and gets what it had not read in turn with
-    /// what comes after.
-    cut: Option<u64>,
 }
 
 impl Circus {
@@ -172,14 +169,14 @@ impl Circus {
                 "a sender was stopped"
             }
             5..=7 => {
-                self.may_lose(one, UNDER_WAY, true);
+                self.may_lose(one, UNDER_WAY);
                 self.lines[one][side].cuts();
                 "a line was cut"
             }
             8 => {
                 self.lines[one][side].stalls();
                 thread::sleep(while_);
-                self.may_lose(one, UNDER_WAY, true);
+                self.may_lose(one, UNDER_WAY);
                 self.lines[one][side].cuts();
                 self.lines[one][side].flows();
                 "a full line was cut"
@@ -202,19 +199,18 @@ impl Circus {
 
     /// From the last message that it wrote down on, of each sender: until when
     /// will be known later.
-    fn may_lose(&mut self, one: usize, at_most: u64, cut: bool) {
+    fn may_lose(&mut self, one: usize, at_most: u64) {
         let receiver = &self.receivers[one];
         let from = |sender: u64| (sender, receiver.last_of(sender).map_or(0, |last| last + 1));
         self.losses.push(Loss {
             from: (101..=self.next).map(from).collect(),
             at_most,
-            cut: cut.then_some(receiver.number),
         });
     }
 
     fn a_receiver_dies(&mut self, one: usize, pause: Duration) {
         self.receivers[one].dies();
-        self.may_lose(one, 2 * HELD + 2 + UNDER_WAY, false);
+        self.may_lose(one, 2 * HELD + 2 + UNDER_WAY);
         self.receivers[one].confesses(&mut self.history);
         thread::sleep(pause);
         self.next_number_is_free();
@@ -260,9 +256,6 @@ impl Circus {
                 // Those that are dead send nothing more.
                 let until = alive(sender).map_or(u64::MAX, Player::done_so_far);
                 self.history.may_lose(sender, from..until, loss.at_most);
-                if let Some(receiver) = loss.cut {
-                    self.history.may_reorder(receiver, sender, from..until);
-                }
             }
         }
     }

@@ -112,6 +112,13 @@ impl Proxy {
         self.line.hang_up();
     }
 
+    /// Tells the callers that it is over; what they have said goes on to the other end.
+    pub fn turns_away(&self) {
+        let connections = self.line.connections.lock().unwrap();
+        let callers = connections.iter().filter_map(Weak::upgrade);
+        callers.for_each(|ends| ends[0].is_silent());
+    }
+
     /// How many bytes have passed.
     pub fn passed(&self) -> u64 {
         self.line.passed.load(SeqCst)

@@ -46,6 +46,12 @@ impl Line {
         either!(self, s => s.set_read_timeout(Some(time)).unwrap());
     }
 
+    /// Says nothing more; what the other side has said can still be read.
+    #[cfg(target_os = "linux")]
+    pub fn is_silent(&self) {
+        let _ = either!(self, s => s.shutdown(std::net::Shutdown::Write));
+    }
+
     /// Ends it in both directions, as seen from both sides.
     #[cfg(target_os = "linux")]
     pub fn cut(&self) {
@@ -100,8 +106,10 @@ impl Stranger {
     /// other side has answered.
     pub fn shakes_hands(&mut self, socket_type: &str) -> &mut Self {
         self.say(&shaken_hands(socket_type));
-        let answer = self.hears(64 + 28);
-        assert!(answer[66..].starts_with(b"\x05READY"), "{answer:?}");
+        self.hears(64);
+        let size = self.hears(2)[1];
+        let answer = self.hears(size.into());
+        assert!(answer.starts_with(b"\x05READY"), "{answer:?}");
         self
     }
 

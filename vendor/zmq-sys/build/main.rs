@@ -156,6 +156,7 @@ fn native(target: &str, curve: bool) {
         .cpp(true)
         .file("native/pushpull.cpp")
         .file("native/traffic.cpp")
+        .file("native/order.cpp")
         .file("native/bounds.cpp")
         .file("native/mends_linux.cpp")
         .file("native/mends_bsd.cpp")

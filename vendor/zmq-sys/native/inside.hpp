@@ -241,8 +241,8 @@ inline bool is_readable (zmq::fq_t &fq_, in_pipes_t::size_type at_)
 
 GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
 
-//  Pipes are numbered as they come, and marked when their connection is known to end
-//  with something still to be read; see mends.h. An I/O thread sets the mark.
+//  The number of a pipe, and its marks: its connection is known to end with something
+//  still to be read, which an I/O thread sets; it waits for an older one. See order.hpp.
 inline int load_mark (zmq::pipe_t &pipe_)
 {
 #if defined __GNUC__ || defined __clang__

@@ -69,20 +69,29 @@ void pushpull_failing (zmq::session_base_t *session_);
                   ? (void) 0                                                   \
                   : msg_->set_metadata (_metadata)
 
-/* numbered-pipes. A PULL socket deals from all pipes in turn, also from one whose peer
-   has come back already with a new one: the peer's messages change places. With numbers
-   pushpull_recv_many can read what a connection left behind first, oldest first. The
-   number is kept in a field that means something to SERVER sockets alone, which set it
-   before. */
+/* A peer that comes back shall not overtake what it had sent before: see order.hpp, which
+   needs to know when a pipe is made, comes to its socket, and goes. Number and marks are
+   kept in a field that means something to SERVER sockets alone, which set it before, and
+   the peer's name in one of ROUTER's. */
+#define PUSHPULL_NUMBER ((1 << 30) - 1)
 #define PUSHPULL_ENDING (1 << 30)
+#define PUSHPULL_WAITING (-PUSHPULL_ENDING - PUSHPULL_ENDING)
 #define attach(pipe)                                                           \
     attach (PUSHPULL_SECOND (PUSHPULL_ATTACH_##pipe, pipe))
 #define PUSHPULL_ATTACH_pipe_ ~, pushpull_numbered (pipe_)
+#define pipe_terminated(pipe)                                                  \
+    pipe_terminated (PUSHPULL_SECOND (PUSHPULL_LEAVES_##pipe, pipe))
+#define PUSHPULL_LEAVES_pipe_ ~, pushpull_leaves (pipe_)
+#define send_bind(to, ...)                                                     \
+    send_bind (PUSHPULL_SECOND (PUSHPULL_BIND_##to, to), __VA_ARGS__)
+#define PUSHPULL_BIND__socket ~, (pushpull_introduced (this, pipes[1]), _socket)
 namespace zmq
 {
 class pipe_t;
 }
 zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_);
+zmq::pipe_t *pushpull_leaves (zmq::pipe_t *pipe_);
+void pushpull_introduced (zmq::session_base_t *session_, zmq::pipe_t *pipe_);
 
 #define send_pipe_hwm(to, in, out)                                             \
     PUSHPULL_SECOND (PUSHPULL_HWM_##to, ) send_pipe_hwm (to, in, out)

@@ -1,4 +1,4 @@
-/* The C interface of traffic.cpp, pushpull.cpp and events.cpp; src/native.rs declares the same and documents it. */
+/* The C interface of traffic.cpp, order.cpp, pushpull.cpp and events.cpp; src/native.rs declares the same and documents it. */
 
 #ifndef PUSHPULL_NATIVE_H
 #define PUSHPULL_NATIVE_H
@@ -42,7 +42,17 @@ struct pushpull_flow
 int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_);
 ptrdiff_t
 pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_);
-ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_);
+struct pushpull_waits
+{
+    uint64_t pipes;
+    int64_t since;
+};
+
+ptrdiff_t pushpull_recv_many (void *socket_,
+                              zmq_msg_t *out_,
+                              size_t count_,
+                              struct pushpull_waits *waits_);
+int pushpull_introduce (void *socket_, const char *name_);
 int pushpull_flushed (void *socket_, struct pushpull_flow *out_);
 int pushpull_recall (void *socket_,
                      void (*take_) (void *hint_, zmq_msg_t *frame_),

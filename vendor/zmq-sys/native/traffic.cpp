@@ -1,9 +1,8 @@
 //  Messages into a socket and out of it, many to a call.
 
-#include <atomic>
 #include <limits>
 
-#include "inside.hpp"
+#include "order.hpp"
 
 namespace
 {
@@ -79,50 +78,6 @@ void flush_all (zmq::lb_t &lb_)
         pipes[i]->flush ();
 }
 
-enum turn_t
-{
-    //  Nobody is leaving.
-    any,
-    //  The next message is of the peer that leaves.
-    found,
-    //  It is still on its way through the I/O thread.
-    coming
-};
-
-//  Has the fair queue read next what is left of the peer that came first of those that
-//  leave. A peer that left may be back already, with newer messages in another pipe.
-turn_t turn_to_leaving (zmq::fq_t &fq_)
-{
-    in_pipes_t &pipes = fq_pipes_of (fq_);
-    while (true) {
-        const in_pipes_t::size_type none = pipes.size ();
-        in_pipes_t::size_type oldest = none;
-        for (in_pipes_t::size_type i = 0; i != none; ++i)
-            if (is_ending (*pipes[i])
-                && (i < fq_active_of (fq_) || is_active (*pipes[i]))
-                && (oldest == none || is_older (*pipes[i], *pipes[oldest])))
-                oldest = i;
-        if (oldest == none)
-            return any;
-        zmq::pipe_t &pipe = *pipes[oldest];
-        if (oldest < fq_active_of (fq_) && is_readable (fq_, oldest)) {
-            fq_current_of (fq_) = oldest;
-            return found;
-        }
-        if (is_active (pipe))
-            return coming;
-    }
-}
-
-bool someone_leaves (zmq::fq_t &fq_)
-{
-    in_pipes_t &pipes = fq_pipes_of (fq_);
-    for (in_pipes_t::size_type i = 0, end = pipes.size (); i != end; ++i)
-        if (is_ending (*pipes[i]))
-            return true;
-    return false;
-}
-
 //  How many messages fit into a pipe that has room for one.
 size_t room (zmq::pipe_t &pipe_)
 {
@@ -148,20 +103,6 @@ size_t write_run (zmq::pipe_t &pipe_, zmq::msg_t *messages_, size_t count_)
     msgs_written_of (pipe_) += i;
     return i;
 }
-}
-
-zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_)
-{
-    static std::atomic<int> last (0);
-    if ((load_mark (*pipe_) & ~PUSHPULL_ENDING) == 0) {
-        const int number = (last.fetch_add (1) + 1) & (PUSHPULL_ENDING - 1);
-#if defined __GNUC__ || defined __clang__
-        __atomic_fetch_or (&mark_of (*pipe_), number, __ATOMIC_RELAXED);
-#else
-        mark_of (*pipe_) |= number;
-#endif
-    }
-    return pipe_;
 }
 
 //  Why not libzmq's own send, frame by frame: between two frames it processes commands,
@@ -286,7 +227,10 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
     return -1;
 }
 
-ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
+ptrdiff_t pushpull_recv_many (void *socket_,
+                              zmq_msg_t *out_,
+                              size_t count_,
+                              struct pushpull_waits *waits_)
 {
     zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
     if (!socket)
@@ -298,7 +242,7 @@ ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
     zmq::msg_t *const out = as_msg (out_);
     size_t received = 0;
     bool asked = false;
-    bool some_leave = someone_leaves (fq);
+    bool some_leave = put_in_order (fq, waits_);
     while (received != count_) {
         zmq::msg_t &frame = out[received];
         frame.init ();
@@ -320,7 +264,7 @@ ptrdiff_t pushpull_recv_many (void *socket_, zmq_msg_t *out_, size_t count_)
         asked = true;
         if (process_commands (*socket, 0, false) != 0)
             return -1;
-        some_leave = someone_leaves (fq);
+        some_leave = put_in_order (fq, waits_);
     }
     if (received > 0 || count_ == 0)
         return static_cast<ptrdiff_t> (received);

@@ -67,6 +67,16 @@ pub struct pushpull_flow {
     pub in_kernel: u64,
 }
 
+/// Who waits for older connections of the same peer; see [`pushpull_recv_many`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct pushpull_waits {
+    /// Connections that wait.
+    pub pipes: u64,
+    /// Since when nothing has come through those that they wait for.
+    pub since: i64,
+}
+
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
 /// NUL and lives as long as the call.
 #[allow(non_camel_case_types)]
@@ -95,8 +105,24 @@ extern "C" {
     /// (`zmq_msg_more`), `out` was too short for the message, and its other frames are
     /// there at once for the next call. Commands are processed even when messages never
     /// stop. What a connection that ended has left is received before anything else, so
-    /// that a peer that comes back does not overtake itself.
-    pub fn pushpull_recv_many(socket: *mut c_void, out: *mut zmq_msg_t, count: usize) -> isize;
+    /// that a peer that comes back does not overtake itself; one that has given its name
+    /// waits, if `waits` is given, until its older connections have ended, or three
+    /// seconds long when nothing comes through them. `waits` is the caller's, zero at
+    /// first and the same each time. While its `pipes` are not 0, this has to be called
+    /// about once a second, also when the socket has nothing to be received.
+    pub fn pushpull_recv_many(
+        socket: *mut c_void,
+        out: *mut zmq_msg_t,
+        count: usize,
+        waits: *mut pushpull_waits,
+    ) -> isize;
+
+    /// Gives the connections of the endpoints that are called from now on a name, by
+    /// which a PULL socket of ours knows that they are one peer's, also when they come
+    /// back: 1 to 64 characters, unlike any other's in the world, and another one for each
+    /// endpoint. NULL: none. It goes out as a property of ZMTP's handshake (RFC 23). 0, or
+    /// -1 with errno `EINVAL`, `ENOMEM` or `ENOTSOCK`.
+    pub fn pushpull_introduce(socket: *mut c_void, name: *const c_char) -> c_int;
 
     /// 1 when the kernel has all that this PUSH socket accepted, 0 when not yet; the
     /// details, if wanted, go to `out`. Asks the I/O threads, which takes microseconds;

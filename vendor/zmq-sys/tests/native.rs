@@ -136,7 +136,7 @@ fn refuses_what_is_no_push() {
     let push = context.push();
     assert_eq!(send(&push, &[]), Err(errno::EINVAL));
     let mut nothing = MaybeUninit::<zmq_msg_t>::uninit();
-    let got = unsafe { pushpull_recv_many(push.0, nothing.as_mut_ptr(), 1) };
+    let got = unsafe { pushpull_recv_many(push.0, nothing.as_mut_ptr(), 1, std::ptr::null_mut()) };
     assert_eq!((got, errno()), (-1, errno::ENOTSUP));
     let mut junk = [0u64; 512];
     let done = unsafe { pushpull_send(junk.as_mut_ptr().cast(), ptr::null_mut(), 1) };
@@ -175,7 +175,14 @@ fn batches_keep_order_and_bounds() {
                     many => sent += many as usize,
                 }
             }
-            let many = unsafe { pushpull_recv_many(pull.0, out.as_mut_ptr().cast(), out.len()) };
+            let many = unsafe {
+                pushpull_recv_many(
+                    pull.0,
+                    out.as_mut_ptr().cast(),
+                    out.len(),
+                    std::ptr::null_mut(),
+                )
+            };
             if many == -1 {
                 assert_eq!(errno(), errno::EAGAIN);
                 poll(&pull, ZMQ_POLLIN, 100);

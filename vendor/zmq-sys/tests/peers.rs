@@ -172,7 +172,14 @@ fn a_pull_that_nobody_receives_from_lets_go_of_peers_that_left() {
 
 fn receive(socket: &Socket, most: usize) -> Vec<Vec<u8>> {
     let mut frames = vec![std::mem::MaybeUninit::<zmq_msg_t>::uninit(); most];
-    let got = unsafe { pushpull_recv_many(socket.0, frames.as_mut_ptr().cast(), most) };
+    let got = unsafe {
+        pushpull_recv_many(
+            socket.0,
+            frames.as_mut_ptr().cast(),
+            most,
+            std::ptr::null_mut(),
+        )
+    };
     frames[..usize::try_from(got).unwrap_or(0)]
         .iter_mut()
         .map(|frame| unsafe {

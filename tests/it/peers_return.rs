@@ -1,0 +1,97 @@
+//! Peers that come back while their old connection still has something to bring.
+
+use std::ops::Range;
+
+use pushpull::{Config, Pull, Push};
+
+use crate::{harness::*, proxy::Proxy};
+
+/// Two connections of one Push: the old one, which is over for the Push, has `OLD` under
+/// way in a line that stalls; `NEW` came through the new one.
+struct Returned {
+    pull: Pull,
+    push: Push,
+    other: Push,
+    line: Proxy,
+    _switch: Proxy,
+}
+
+const OLD: Range<u64> = 10..20;
+const NEW: Range<u64> = 20..30;
+/// Of one is more than of all that shakes hands.
+const SIZE: usize = 1000;
+
+impl Returned {
+    fn over(wire: &Wire) -> Self {
+        let pull = Pull::bind(&wire.address()).unwrap();
+        let line = Proxy::before(&at(&pull), wire);
+        let switch = Proxy::before(&line.address, wire);
+        let calling = Config::connect(&switch.address).reconnect(ms(10), ms(10));
+        let push = Push::open(calling.events(100)).unwrap();
+        let send =
+            |numbers: Range<u64>| numbers.for_each(|n| push.send(numbered(n, SIZE)).unwrap());
+        send(0..10);
+        receives(&pull, 0..10);
+        line.stalls();
+        send(OLD);
+        eventually("the old line has them", || {
+            switch.passed() >= OLD.end * SIZE as u64
+        });
+        switch.leads_to(&at(&pull));
+        switch.turns_away();
+        eventually("the push is back", || pull.peers() == 2);
+        send(NEW);
+        let other = Push::connect(&at(&pull)).unwrap();
+        Self {
+            pull,
+            push,
+            other,
+            line,
+            _switch: switch,
+        }
+    }
+}
+
+fn receives(pull: &Pull, numbers: Range<u64>) {
+    for n in numbers {
+        assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+    }
+}
+
+#[test]
+fn a_peer_that_comes_back_does_not_overtake_what_its_old_connection_still_brings() {
+    over_ipc_and_tcp(30, |wire| {
+        let returned = Returned::over(wire);
+        // Nobody else waits for it.
+        returned.other.send(numbered(1000, SIZE)).unwrap();
+        receives(&returned.pull, 1000..1001);
+        assert!(returned.pull.recv_timeout(ms(300)).is_err());
+        returned.line.flows();
+        receives(&returned.pull, OLD.start..NEW.end);
+        returned.push.drain(LONG).unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_comes_back_does_not_wait_for_ever_for_its_old_connection() {
+    over_ipc_and_tcp(30, |wire| {
+        let returned = Returned::over(wire);
+        receives(&returned.pull, NEW);
+        returned.line.flows();
+        receives(&returned.pull, OLD);
+    });
+}
+
+#[test]
+fn a_close_gives_back_what_waits_for_an_old_connection() {
+    over_ipc_and_tcp(30, |wire| {
+        let returned = Returned::over(wire);
+        returned.other.send(numbered(1000, SIZE)).unwrap();
+        receives(&returned.pull, 1000..1001);
+        assert!(returned.pull.recv_timeout(ms(300)).is_err());
+        let (took, leftover) = timed(|| returned.pull.close().unwrap());
+        let numbers: Vec<_> = leftover.map(|m| number(&m)).collect();
+        assert!(numbers.iter().copied().eq(NEW), "{numbers:?}");
+        assert!(took < ms(1000), "{took:?}");
+    });
+}
