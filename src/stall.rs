@@ -8,6 +8,7 @@ use std::{
 use crate::{
     control::CARE,
     monitor::{Event, Monitor, WaitingFor},
+    worker::say,
 };
 
 pub(crate) struct Stall {
@@ -58,10 +59,12 @@ impl Stall {
             self.told = true;
             let waiting_for = waiting_for();
             self.monitor.tell(|| Event::Stalled { since, waiting_for });
-            log::warn!(
-                "{}: stalled for {waited:.1?}, waiting for {waiting_for}",
-                self.name
-            );
+            say(|| {
+                log::warn!(
+                    "{}: stalled for {waited:.1?}, waiting for {waiting_for}",
+                    self.name
+                );
+            });
         }
         if self.told {
             CARE
@@ -75,7 +78,7 @@ impl Stall {
     pub(crate) fn flows(&mut self) {
         if self.since.take().is_some() && std::mem::take(&mut self.told) {
             self.monitor.tell(|| Event::Resumed);
-            log::info!("{}: resumed", self.name);
+            say(|| log::info!("{}: resumed", self.name));
         }
     }
 

@@ -1,7 +1,6 @@
 //! What libzmq says of a connection, in its numbers.
 
 use std::{
-    panic::{catch_unwind, AssertUnwindSafe},
     sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
@@ -9,7 +8,7 @@ use std::{
 use zmq_sys as sys;
 
 use super::{Event, HandshakeFailure, LastError, Monitor};
-use crate::context::Failure;
+use crate::{context::Failure, worker::say};
 
 /// Connections can fail as often as a peer likes; a warning about them comes no
 /// more often than this.
@@ -18,8 +17,7 @@ const WARN_AGAIN: Duration = Duration::from_secs(10);
 impl Monitor {
     /// Takes one of libzmq's events in. Never panics: beneath it is C.
     pub(crate) fn told(&self, number: u64, value: u64, endpoint: &str) {
-        // A program's logger may do so.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.take(number, value, endpoint)));
+        say(|| self.take(number, value, endpoint));
     }
 
     fn take(&self, number: u64, value: u64, endpoint: &str) {

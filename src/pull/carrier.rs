@@ -18,7 +18,7 @@ use crate::{
     native,
     stall::Stall,
     stats::Counters,
-    worker::{guarded, Failed},
+    worker::{guarded, say, Failed},
 };
 
 /// What a worker leaves behind.
@@ -79,7 +79,7 @@ impl<T: Item> Carrier<T> {
         let name = Arc::clone(&self.name);
         let cause = guarded(&name, || self.run()).err();
         if let Some(cause) = &cause {
-            log::error!("{cause}");
+            say(|| log::error!("{cause}"));
         }
         self.end(cause)
     }
@@ -265,11 +265,13 @@ impl<T: Item> Carrier<T> {
         leftover.extend(T::pack(self.messages));
         let count = leftover.iter().map(|i| i.count()).sum();
         self.counters.returned.add(count);
-        log::info!(
-            "{}: closed, {} received, {count} of them not handed over",
-            self.name,
-            self.counters.received.get()
-        );
+        say(|| {
+            log::info!(
+                "{}: closed, {} received, {count} of them not handed over",
+                self.name,
+                self.counters.received.get()
+            );
+        });
         self.attached.close();
         Ended { leftover, cause }
     }

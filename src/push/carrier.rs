@@ -26,7 +26,7 @@ use crate::{
     stall::Stall,
     stats::{Counters, Stats},
     unsent::Unsent,
-    worker::{guarded, Failed},
+    worker::{guarded, say, Failed},
 };
 
 /// What a worker leaves behind.
@@ -172,7 +172,7 @@ impl<T: Item> Carrier<T> {
             Ok(End::Late) => Err(DrainFailure::Deadline),
             Ok(End::Stopped) => Err(DrainFailure::Stopped),
             Err(cause) => {
-                log::error!("{cause}");
+                say(|| log::error!("{cause}"));
                 Err(DrainFailure::Worker(cause))
             }
         };
@@ -336,16 +336,18 @@ impl<T: Item> Carrier<T> {
         }
         self.counters.in_doubt.add(lost);
         self.in_doubt += lost as u64;
-        log::warn!(
-            "{}: {} peers left, and {count} messages that waited for them {}; lost {lost}",
-            self.name,
-            rescued.peers,
-            if rescued.shared {
-                "come back at the end"
-            } else {
-                "go to the next"
-            }
-        );
+        say(|| {
+            log::warn!(
+                "{}: {} peers left, and {count} messages that waited for them {}; lost {lost}",
+                self.name,
+                rescued.peers,
+                if rescued.shared {
+                    "come back at the end"
+                } else {
+                    "go to the next"
+                }
+            );
+        });
         rescued.held
     }
 
@@ -505,14 +507,14 @@ impl<T: Item> Carrier<T> {
         }
         let count = unsent.iter().map(|i| i.count()).sum();
         self.counters.returned.add(count);
-        match &how {
-            Ok(()) => log::info!("{}: drained, {} sent", self.name, self.counters.sent.get()),
+        let sent = self.counters.sent.get();
+        say(|| match &how {
+            Ok(()) => log::info!("{}: drained, {sent} sent", self.name),
             Err(why) => log::info!(
-                "{}: ended ({why}), {} sent, {count} unsent, {in_doubt} in doubt",
-                self.name,
-                self.counters.sent.get()
+                "{}: ended ({why}), {sent} sent, {count} unsent, {in_doubt} in doubt",
+                self.name
             ),
-        }
+        });
         self.attached.close();
         Ended {
             how,

@@ -8,7 +8,7 @@ use std::sync::{
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Outcome;
-use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, stats::Stats};
+use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, stats::Stats, worker::say};
 
 /// What a Push does with an item for which its channel has no room; see
 /// [`Config::overflow`](crate::Config::overflow).
@@ -124,9 +124,11 @@ impl<T: Item> Spillway<T> {
     pub(super) fn log_lost(&self, name: &str) {
         let lost = self.lost.load(Relaxed);
         if lost > 0 {
-            log::warn!(
-                "{name}: lost {lost}: they were the oldest in a full channel and nobody took them back"
-            );
+            say(|| {
+                log::warn!(
+                    "{name}: lost {lost}: they were the oldest in a full channel and nobody took them back"
+                );
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{carrier::Carrier, Outcome};
-use crate::{error::OutcomeError, message::Item, receipt::ReturnReason};
+use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, worker::say};
 
 /// How often at the most the log says that items expired, each time how many.
 const LOG_AGAIN: Duration = Duration::from_secs(10);
@@ -71,10 +71,12 @@ impl<T: Item> Carrier<T> {
         let n = std::mem::take(&mut self.unlogged);
         if n > 0 {
             self.logged = Some(Instant::now());
-            log::warn!(
-                "{}: lost {n}: the send deadline passed and nobody took them back",
-                self.name
-            );
+            say(|| {
+                log::warn!(
+                    "{}: lost {n}: the send deadline passed and nobody took them back",
+                    self.name
+                );
+            });
         }
     }
 }

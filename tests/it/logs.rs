@@ -1,12 +1,12 @@
 //! What an operator reads in the log: enough, with the queue's name in each line, and
 //! never a line per message.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, thread};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pushpull::{Config, Overflow, Pull, Push};
 
-use crate::harness::{at, eventually, in_own_process, ms, numbered, Wire, LONG};
+use crate::harness::{at, eventually, in_own_process, ms, number, numbered, Wire, LONG};
 
 struct Kept(Mutex<Vec<(Level, String)>>);
 
@@ -112,5 +112,51 @@ fn the_log_tells_the_life_of_a_queue() {
         for (_, line) in LOG.0.lock().unwrap().iter() {
             assert!(names.iter().any(|n| line.starts_with(n)), "{line}");
         }
+    });
+}
+
+/// Panics in whatever a worker says.
+struct Broken;
+
+impl Log for Broken {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let thread = thread::current();
+        let works = |kind| thread.name().is_some_and(|name| name.starts_with(kind));
+        assert!(!works("push ") && !works("pull "), "{}", record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_logger_that_panics_costs_no_message() {
+    in_own_process(60, || {
+        log::set_logger(&Broken).unwrap();
+        log::set_max_level(LevelFilter::Debug);
+        let wire = Wire::new("ipc");
+        let pull = Config::bind(&wire.address()).capacity(1).events(100);
+        let pull = Pull::open(pull.stall_after(ms(20))).unwrap();
+        let push = Push::connect(&at(&pull)).unwrap();
+        for n in 0..50 {
+            push.send(numbered(n, 8)).unwrap();
+        }
+        let events = pull.events().unwrap().clone();
+        eventually("it has stalled", || {
+            let next = events.recv_timeout(LONG).unwrap();
+            matches!(next, pushpull::Event::Stalled { .. })
+        });
+        push.drain(LONG).unwrap();
+        let mut numbers = vec![number(&pull.recv_timeout(LONG).unwrap())];
+        numbers.extend(pull.close().unwrap().map(|m| number(&m)));
+        assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+
+        let (nobody, _reserved) = wire.nobody();
+        let push = Push::open(Config::connect(&nobody).stall_after(ms(20))).unwrap();
+        push.send(numbered(0, 8)).unwrap();
+        assert_eq!(push.abort().count(), 1);
     });
 }
