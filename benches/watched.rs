@@ -13,7 +13,7 @@ use pushpull::{Config, Pull, Push};
 
 const SIZE: usize = 1024;
 const COUNT: usize = 400_000;
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 31;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Watch {

@@ -375,7 +375,11 @@ impl<T: Item> Carrier<T> {
                 self.hand.put(message);
             });
             if telling {
-                self.untold.push_back((self.numbers.next(), messages));
+                let number = match &self.spillway {
+                    Some(_) => self.numbers.next(),
+                    None => self.numbers.next_alone(),
+                };
+                self.untold.push_back((number, messages));
             }
             if self.intake.is_some() {
                 self.counters.taken.add(messages);

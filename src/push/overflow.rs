@@ -52,6 +52,13 @@ impl Numbers {
     pub(super) fn next(&self) -> u64 {
         self.0.fetch_add(1, Relaxed)
     }
+
+    /// The same for the worker, when nobody else gives numbers: at a fraction of the cost.
+    pub(super) fn next_alone(&self) -> u64 {
+        let next = self.0.load(Relaxed);
+        self.0.store(next + 1, Relaxed);
+        next
+    }
 }
 
 impl<T: Item> Spillway<T> {

@@ -12,16 +12,25 @@ impl<T: Item> Carrier<T> {
     /// Tells the items of which all has gone.
     pub(super) fn tell_sent(&mut self) {
         let mut sent = self.hand.take_count();
+        let (mut full, mut dropped) = (false, 0);
         while let Some((seq, left)) = self.untold.front_mut() {
             if *left > sent {
                 *left -= sent;
-                return;
+                break;
             }
             sent -= *left;
-            let seq = *seq;
+            if let Some(report) = &self.report {
+                let outcome = Outcome {
+                    seq: *seq,
+                    result: Ok(()),
+                };
+                // To look costs less than to try in vain, as where nobody reads.
+                full = full && report.is_full() || report.try_send(outcome).is_err();
+                dropped += usize::from(full);
+            }
             self.untold.pop_front();
-            self.report(seq, Ok(()));
         }
+        self.counters.outcomes_dropped.add(dropped);
     }
 
     /// The item in hand has waited for too long.
@@ -30,22 +39,14 @@ impl<T: Item> Carrier<T> {
         let numbers = self.untold.drain(..).collect::<Vec<_>>();
         let expired = T::pack(self.hand.take_all());
         for ((seq, _), item) in numbers.into_iter().zip(expired) {
-            self.report(seq, Err(OutcomeError::Deadline(item)));
+            self.report_late(seq, item);
         }
     }
 
-    fn report(&mut self, seq: u64, mut result: Result<(), OutcomeError<T>>) {
-        if self.report.is_none() && result.is_ok() {
-            return;
-        }
-        let mut kept = false;
-        let returned = match &mut result {
-            Err(OutcomeError::Deadline(item)) => {
-                kept = item.tell(ReturnReason::Deadline);
-                Some(item.count())
-            }
-            _ => None,
-        };
+    fn report_late(&mut self, seq: u64, mut item: T) {
+        let count = item.count();
+        let kept = item.tell(ReturnReason::Deadline);
+        let result = Err(OutcomeError::Deadline(item));
         let told = self
             .report
             .as_ref()
@@ -53,16 +54,14 @@ impl<T: Item> Carrier<T> {
         if told == Some(false) {
             self.counters.outcomes_dropped.add(1);
         }
-        match (returned, told) {
-            (Some(n), told) if kept || told == Some(true) => self.counters.returned.add(n),
-            (Some(n), _) => {
-                self.counters.lost.add(n);
-                self.unlogged += n;
-                if self.logged.is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
-                    self.log_lost();
-                }
-            }
-            (None, _) => {}
+        if kept || told == Some(true) {
+            self.counters.returned.add(count);
+            return;
+        }
+        self.counters.lost.add(count);
+        self.unlogged += count;
+        if self.logged.is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
+            self.log_lost();
         }
     }
 
