@@ -53,7 +53,10 @@ const COUNTERS: &[Row] = &[
     ("in_doubt_messages", "Possibly lost with a peer", |s| {
         s.in_doubt
     }),
-    ("payload_bytes", "Bytes of all messages", |s| s.bytes),
+    ("in_bytes", "Bytes of the messages that came in", |s| {
+        s.bytes
+    }),
+    ("out_bytes", "Bytes of those that went out", |s| s.bytes_out),
     ("stalls", "Waits for room", |s| s.stalls),
     ("blocked_milliseconds", "Time in these waits", |s| {
         s.blocked.as_millis() as u64

@@ -312,6 +312,8 @@ pub(crate) mod sealed {
         const IS_BATCH: bool;
 
         fn count(&self) -> usize;
+        /// In bytes.
+        fn size(&self) -> usize;
         /// Takes off what receipts there are, tells them that this comes back,
         /// and whether all of it has a reader that way.
         fn tell(&mut self, reason: ReturnReason) -> bool;
@@ -325,6 +327,11 @@ pub(crate) mod sealed {
 
         fn count(&self) -> usize {
             1
+        }
+
+        #[inline]
+        fn size(&self) -> usize {
+            self.len()
         }
 
         fn tell(&mut self, reason: ReturnReason) -> bool {
@@ -351,6 +358,11 @@ pub(crate) mod sealed {
 
         fn count(&self) -> usize {
             self.len()
+        }
+
+        #[inline]
+        fn size(&self) -> usize {
+            self.iter().map(Message::len).sum()
         }
 
         fn tell(&mut self, reason: ReturnReason) -> bool {

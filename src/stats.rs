@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use crate::monitor::LastError;
+use crate::{message::Message, monitor::LastError};
 
 /// A snapshot of a queue's counters, all since it was opened and all in
 /// messages unless they say bytes.
@@ -37,6 +37,9 @@ pub struct Stats {
     /// Payload bytes: of a Push, of all messages that left the channel; of a
     /// Pull, of all that were received.
     pub bytes: u64,
+    /// Payload bytes: of a Push, of all messages that are `sent`; of a Pull, of
+    /// all that were delivered.
+    pub bytes_out: u64,
     /// Outcomes that were thrown away because their channel was full.
     pub outcomes_dropped: u64,
     /// Push: how often the worker had to wait because every peer was at its
@@ -89,7 +92,8 @@ impl fmt::Display for Stats {
         count(f, "sent", self.sent)?;
         count(f, "received", self.received)?;
         count(f, "delivered", self.delivered)?;
-        count(f, "bytes", self.bytes)?;
+        count(f, "bytes in", self.bytes)?;
+        count(f, "bytes out", self.bytes_out)?;
         count(f, "in the channel", self.depth)?;
         count(f, "returned", self.returned)?;
         count(f, "lost", self.lost)?;
@@ -129,6 +133,7 @@ impl serde::Serialize for Stats {
             ("lost", self.lost),
             ("in_doubt", self.in_doubt),
             ("bytes", self.bytes),
+            ("bytes_out", self.bytes_out),
             ("outcomes_dropped", self.outcomes_dropped),
             ("stalls", self.stalls),
             ("rejected", self.rejected),
@@ -159,6 +164,7 @@ pub(crate) struct Counters {
     pub lost: Counter,
     pub in_doubt: Counter,
     pub bytes: Counter,
+    pub bytes_out: Counter,
     pub outcomes_dropped: Counter,
     pub stalls: Counter,
     /// In nanoseconds.
@@ -176,12 +182,28 @@ impl Counters {
             received: self.received.get(),
             in_doubt: self.in_doubt.get(),
             bytes: self.bytes.get(),
+            bytes_out: self.bytes_out.get(),
             outcomes_dropped: self.outcomes_dropped.get(),
             stalls: self.stalls.get(),
             depth: in_channel as u64,
             blocked: Duration::from_nanos(self.blocked.get()),
             ..Stats::default()
         }
+    }
+}
+
+impl Counters {
+    /// A Push has handed messages to libzmq.
+    #[inline]
+    pub(crate) fn went(&self, messages: usize, bytes: usize) {
+        self.sent.add(messages);
+        self.bytes_out.add(bytes);
+    }
+
+    /// It has taken them back.
+    pub(crate) fn came_back(&self, messages: &[Message]) {
+        self.sent.sub(messages.len());
+        self.bytes_out.sub(messages.iter().map(Message::len).sum());
     }
 }
 

@@ -201,12 +201,13 @@ impl<T: Item> Carrier<T> {
         let mut woken = Woken::Ready;
         T::each(&mut self.messages, |mut item| {
             while woken == Woken::Ready {
-                let count = item.count();
+                let (count, size) = (item.count(), item.size());
                 let delivered = self.counters.delivered.get();
                 let waits = || self.stall.waits(delivered, || WaitingFor::Receiver);
                 match self.attached.listener.hand_over(&self.out, item, waits) {
                     Ok(()) => {
                         self.counters.delivered.add(count);
+                        self.counters.bytes_out.add(size);
                         return;
                     }
                     Err((Woken::Late, back)) => item = back,

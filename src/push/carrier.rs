@@ -323,14 +323,16 @@ impl<T: Item> Carrier<T> {
             return rescued.held;
         }
         let count = rescued.messages.len();
-        self.counters.sent.sub(count);
+        self.counters.came_back(&rescued.messages);
         let mut lost = rescued.lost as usize;
         if rescued.shared {
             let room = self.aside_most.saturating_sub(self.aside.len());
-            self.aside.extend(rescued.messages.into_iter().take(room));
-            let dropped = count.saturating_sub(room);
-            self.counters.sent.add(dropped);
-            lost += dropped;
+            let mut messages = rescued.messages.into_iter();
+            self.aside.extend(messages.by_ref().take(room));
+            for dropped in messages {
+                self.counters.went(1, dropped.len());
+                lost += 1;
+            }
         } else {
             self.again.put_first(rescued.messages);
         }
@@ -455,7 +457,7 @@ impl<T: Item> Carrier<T> {
 
     fn send_some(&mut self) -> Result<Stop, Failed> {
         for hand in [&mut self.again, &mut self.hand] {
-            match hand.send(&self.attached.socket, &self.counters.sent) {
+            match hand.send(&self.attached.socket, &self.counters) {
                 Ok(Stop::Done) => {}
                 Ok(stop) => return Ok(stop),
                 Err(failure) => return Err(Failed("send", failure)),
@@ -500,7 +502,7 @@ impl<T: Item> Carrier<T> {
             if !recalled.awake {
                 self.attached.be_impatient();
             }
-            self.counters.sent.sub(recalled.messages.len());
+            self.counters.came_back(&recalled.messages);
             unsent.extend(T::pack(recalled.messages));
             unsent.extend(T::pack(self.again.take_all()));
             unsent.extend(T::pack(self.hand.take_all()));

@@ -7,7 +7,7 @@ use crate::{
     message::{Message, Parts},
     native,
     receipt::{Fate, Ticket},
-    stats::Counter,
+    stats::Counters,
 };
 
 /// Messages in order: a run of single frames that go in one call, then at most
@@ -15,11 +15,14 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Hand {
     run: Vec<RawFrame>,
+    /// How many bytes each of the run had, for those that are gone.
+    sizes: Vec<usize>,
     /// How many times `RUN` the run may be long, less one.
     longer: usize,
     /// How many of the run libzmq has taken; these frames are empty.
     gone: usize,
     whole: Vec<RawFrame>,
+    whole_size: usize,
     /// The receipts of those, by their place in the run.
     tickets: VecDeque<(usize, Ticket)>,
     /// How many went since `take_count`.
@@ -63,6 +66,7 @@ impl Hand {
             self.behind.push_back(message);
             return;
         }
+        let size = message.len();
         let (parts, ticket) = message.into_parts();
         if let Some(ticket) = ticket {
             let at = match parts {
@@ -72,8 +76,12 @@ impl Hand {
             self.tickets.push_back((at, ticket));
         }
         match parts {
-            Parts::One(frame) => self.run.push(frame.into_raw()),
+            Parts::One(frame) => {
+                self.run.push(frame.into_raw());
+                self.sizes.push(size);
+            }
             Parts::Many(frames) => {
+                self.whole_size = size;
                 self.whole.extend(frames.into_iter().map(|f| f.into_raw()));
             }
         }
@@ -81,14 +89,14 @@ impl Hand {
 
     /// Gives libzmq what it takes, and counts it. On an error nothing is lost:
     /// the hand still has all that libzmq had not taken.
-    pub(super) fn send(&mut self, socket: &Socket, sent: &Counter) -> Result<Stop, Failure> {
-        match self.send_all(socket, sent) {
+    pub(super) fn send(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
+        match self.send_all(socket, counters) {
             Err(failure) if failure.is_peer_gone() => Ok(Stop::Left),
             other => other,
         }
     }
 
-    fn send_all(&mut self, socket: &Socket, sent: &Counter) -> Result<Stop, Failure> {
+    fn send_all(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
         if self.run.len() >= RUN {
             self.longer = native::pipes(socket).clamp(1, PEERS) - 1;
         }
@@ -97,21 +105,23 @@ impl Hand {
                 match native::send_run(socket, &mut self.run[self.gone..])? {
                     0 => return Ok(Stop::Full),
                     n => {
+                        let bytes = self.sizes[self.gone..][..n].iter().sum();
+                        counters.went(n, bytes);
                         self.gone += n;
-                        sent.add(n);
                         self.count += n;
                         self.tell_accepted(self.gone);
                     }
                 }
             }
             RawFrame::forget_sent(&mut self.run);
+            self.sizes.clear();
             self.gone = 0;
             if !self.whole.is_empty() {
                 if !native::send_whole(socket, &mut self.whole)? {
                     return Ok(Stop::Full);
                 }
                 RawFrame::forget_sent(&mut self.whole);
-                sent.add(1);
+                counters.went(1, self.whole_size);
                 self.count += 1;
                 self.tell_accepted(WHOLE + 1);
             }
@@ -150,6 +160,7 @@ impl Hand {
     /// All that is left, in order.
     pub(super) fn take_all(&mut self) -> Vec<Message> {
         let gone = std::mem::take(&mut self.gone);
+        self.sizes.clear();
         let run = self.run.drain(..).skip(gone);
         let mut all: Vec<_> = run.map(Message::from_raw).collect();
         if !self.whole.is_empty() {

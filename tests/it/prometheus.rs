@@ -44,7 +44,8 @@ fn counters_come_as_prometheus_reads_them() {
             "# TYPE pushpull_sent_messages counter",
             r#"pushpull_sent_messages_total{queue="jobs",kind="push"} 2"#,
             r#"pushpull_delivered_messages_total{queue="work",kind="pull"} 2"#,
-            r#"pushpull_payload_bytes_total{queue="jobs",kind="push"} 19"#,
+            r#"pushpull_in_bytes_total{queue="jobs",kind="push"} 19"#,
+            r#"pushpull_out_bytes_total{queue="jobs",kind="push"} 19"#,
             r#"pushpull_backlog_messages{queue="jobs",kind="push"} 0"#,
             r#"pushpull_peers{queue="jobs",kind="push"} 1"#,
         ] {

@@ -23,14 +23,15 @@ fn the_counters_tell_what_goes_in_what_comes_out_and_what_waits() {
             (push.stats().sent, pull.stats().delivered) == (20, 20)
         });
         let (out, back) = (push.stats(), pull.stats());
-        assert_eq!((out.accepted, out.sent, out.bytes), (20, 20, 2000));
-        assert_eq!((back.received, back.bytes, back.depth), (20, 2000, 0));
+        assert_eq!((out.accepted, out.sent, back.received), (20, 20, 20));
+        assert_eq!((out.bytes, out.bytes_out), (2000, 2000));
+        assert_eq!((back.bytes, back.bytes_out, back.depth), (2000, 2000, 0));
         assert_eq!((out.peers, back.peers), (1, 1));
         assert!(!back.blocked.is_zero());
         let line = out.to_string();
         assert_eq!(
             line.split(", stalls").next(),
-            Some("20 accepted, 20 sent, 2000 bytes, 1 peers"),
+            Some("20 accepted, 20 sent, 2000 bytes in, 2000 bytes out, 1 peers"),
             "{line}"
         );
         assert!(!back.to_string().contains('\n'));
@@ -53,6 +54,9 @@ fn the_time_blocked_at_high_water_adds_up() {
         let unsent = push.abort();
         let blocked = unsent.stats().blocked;
         assert!(blocked >= crate::harness::ms(100), "{blocked:?}");
+        // What comes back has not gone out.
+        let end = unsent.stats();
+        assert_eq!((end.sent, end.bytes_out), (0, 0));
         assert_eq!(unsent.count() as u64, accepted);
     });
 }
