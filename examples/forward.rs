@@ -32,8 +32,12 @@ pub fn forward(from: Pull<Batch>, to: Push<Batch>, stop: &Receiver<()>, last: Du
     });
     let mut late = Batch::new();
     for batch in in_hand.into_iter().chain(left) {
-        let sent = to.sender().send_deadline(batch, until);
-        late.extend(sent.err().into_iter().flat_map(|back| back.into_inner()));
+        if late.is_empty() {
+            let sent = to.sender().send_deadline(batch, until);
+            late.extend(sent.err().into_iter().flat_map(|back| back.into_inner()));
+        } else {
+            late.extend(batch); // behind one that did not go, nothing overtakes
+        }
     }
     let drained = to.drain(until.saturating_duration_since(Instant::now()));
     let unsent = drained.err().into_iter().flat_map(|error| {

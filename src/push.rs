@@ -1,4 +1,5 @@
 mod carrier;
+mod ending;
 mod hand;
 mod overflow;
 mod telling;
@@ -28,7 +29,8 @@ use crate::{
     unsent::{Drained, Unsent},
     worker::Worker,
 };
-use carrier::{Carrier, Ended};
+use carrier::Carrier;
+use ending::Ended;
 use overflow::{Numbers, Spillway};
 
 /// The sending end: a channel whose far end is a ZeroMQ PUSH socket.
@@ -77,8 +79,11 @@ pub struct Push<T: Item = Message> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome<T> {
     /// The number of the item, in the order in which they left the channel,
-    /// from 0 (those that were rejected count in between). A jump means that the reader was too slow for the outcomes
-    /// between; [`Stats::outcomes_dropped`] counts them.
+    /// from 0 (those that were rejected count in between). A jump means that the
+    /// reader was too slow for the outcomes between;
+    /// [`Stats::outcomes_dropped`] counts them. One exception: with
+    /// [`Overflow::DropOldest`] a sender tells at once what it dropped, which
+    /// can be before the worker tells of the few older ones that it has in hand.
     pub seq: u64,
     /// Whether libzmq took it.
     pub result: Result<(), OutcomeError<T>>,

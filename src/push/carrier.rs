@@ -9,6 +9,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
+    ending::Ended,
     hand::{Hand, Stop},
     overflow::{Numbers, Spillway},
     Outcome,
@@ -21,85 +22,49 @@ use crate::{
     error::DrainFailure,
     intake::Intake,
     message::{Item, Message},
-    native::{self, Flow},
-    receipt::ReturnReason,
+    native,
     stall::Stall,
-    stats::{Counters, Stats},
-    unsent::Unsent,
+    stats::Counters,
     worker::{guarded, say, Failed},
 };
-
-/// What a worker leaves behind.
-pub(super) struct Ended<T> {
-    pub how: Result<(), DrainFailure>,
-    pub unsent: Vec<T>,
-    pub in_doubt: u64,
-    pub theirs: Option<Receiver<T>>,
-}
-
-impl<T: Item> Ended<T> {
-    pub(super) fn into_unsent(
-        self,
-        outcomes: Option<Receiver<Outcome<T>>>,
-        stats: Stats,
-    ) -> Unsent<T> {
-        let cause = match self.how {
-            Err(DrainFailure::Worker(cause)) => Some(cause),
-            _ => None,
-        };
-        Unsent {
-            items: self.unsent.into_iter(),
-            in_doubt: self.in_doubt,
-            theirs: self.theirs,
-            cause,
-            outcomes,
-            stats,
-        }
-    }
-}
 
 /// The worker: it owns the socket, and one item at a time.
 pub(super) struct Carrier<T: Item> {
     pub(super) name: Arc<str>,
-    attached: Attached,
+    pub(super) attached: Attached,
     /// The channel; gone once nothing more is accepted.
-    intake: Option<Intake<T>>,
+    pub(super) intake: Option<Intake<T>>,
     /// What stays of a channel of the caller's.
-    theirs: Option<Receiver<T>>,
+    pub(super) theirs: Option<Receiver<T>>,
     /// What was in the channel when it was closed.
-    queue: VecDeque<T>,
+    pub(super) queue: VecDeque<T>,
     /// What libzmq had taken for peers that left: the oldest messages of all.
-    again: Hand,
+    pub(super) again: Hand,
     /// What was for peers that left, and would overtake if sent again; at most
     /// a high-water mark of messages.
-    aside: Vec<Message>,
-    aside_most: usize,
+    pub(super) aside: Vec<Message>,
+    pub(super) aside_most: usize,
     /// What is left of the items that are being sent.
     pub(super) hand: Hand,
     /// The items in hand whose fate is still to be told: their numbers, and how
     /// many of their messages are left. Empty where nobody wants to know.
     pub(super) untold: VecDeque<(u64, usize)>,
-    numbers: Arc<Numbers>,
-    spillway: Option<Arc<Spillway<T>>>,
-    stall: Stall,
+    pub(super) numbers: Arc<Numbers>,
+    pub(super) spillway: Option<Arc<Spillway<T>>>,
+    pub(super) stall: Stall,
     /// When its turn came.
     pub(super) since: Option<Instant>,
     pub(super) report: Option<Sender<Outcome<T>>>,
     pub(super) counters: Arc<Counters>,
-    send_deadline: Option<Duration>,
+    pub(super) send_deadline: Option<Duration>,
     /// The fewest bytes that a message so far had on the wire.
-    smallest: u64,
+    pub(super) smallest: u64,
     /// Messages that went with peers that left.
-    in_doubt: u64,
+    pub(super) in_doubt: u64,
     /// What was lost and is still to be logged, and when the last was.
     pub(super) unlogged: usize,
     pub(super) logged: Option<Instant>,
 }
-
-/// How often a draining worker asks whether everything is in the kernel: at
-/// first every millisecond, which the answer is worth, and when it has waited
-/// for long, in proportion to that.
-const FLUSH_CHECK: (Duration, Duration) = (Duration::from_millis(1), CARE);
 
 /// When to ask again for the messages of a peer that left, whose I/O thread is
 /// busy with something else.
@@ -107,7 +72,12 @@ const BUSY: Duration = Duration::from_millis(10);
 
 /// Asks whether anything moves, and tells when to ask again. `hand` is whether
 /// there is something besides what libzmq holds.
-fn look(stall: &mut Stall, attached: &Attached, counters: &Counters, hand: bool) -> Duration {
+pub(super) fn look(
+    stall: &mut Stall,
+    attached: &Attached,
+    counters: &Counters,
+    hand: bool,
+) -> Duration {
     let held = native::held(&attached.socket);
     if held == 0 && !hand {
         stall.flows();
@@ -119,7 +89,7 @@ fn look(stall: &mut Stall, attached: &Attached, counters: &Counters, hand: bool)
 }
 
 /// Why a loop ended.
-enum End {
+pub(super) enum End {
     /// Everything was handed over.
     Done,
     Late,
@@ -271,89 +241,11 @@ impl<T: Item> Carrier<T> {
         }
     }
 
-    /// Waits until everything that libzmq has is in the kernel, and then as
-    /// long as the deadline allows until the peers have read it from there: a
-    /// peer with a stock libzmq loses what it had not read when an ipc
-    /// connection closes (libzmq issue 4660). `None` if there is more to send
-    /// again, since a peer left.
-    fn flush(&mut self, until: &mut Option<Instant>) -> Result<Option<End>, Failed> {
-        let since = Instant::now();
-        loop {
-            let held = self.rescue();
-            if !self.again.is_empty() {
-                return Ok(None);
-            }
-            let flow = match held {
-                0 => native::flow(&self.attached.socket, *until),
-                _ => Flow::InLibzmq,
-            };
-            if flow == Flow::Through {
-                return Ok(Some(End::Done));
-            }
-            let safe = flow == Flow::InKernel;
-            look(&mut self.stall, &self.attached, &self.counters, false);
-            let now = Instant::now();
-            if until.is_some_and(|u| now >= u) {
-                return Ok(Some(if safe { End::Done } else { End::Late }));
-            }
-            let (often, seldom) = FLUSH_CHECK;
-            let soon = now + (now - since).div_f32(10.0).clamp(often, seldom);
-            let soon = until.map_or(soon, |u| u.min(soon));
-            if self.poll(Events::NONE, Some(soon))? == Woken::Ordered {
-                if self.attached.listener.order() == Order::Stop {
-                    return Ok(Some(if safe { End::Done } else { End::Stopped }));
-                }
-                self.attached.listener.act_on(Order::Drain);
-                *until = self.attached.listener.drain_until();
-            }
-        }
-    }
-
     fn hands_are_empty(&self) -> bool {
         self.hand.is_empty() && self.again.is_empty()
     }
 
-    /// Takes back what waited in libzmq for peers that have left. It is sent
-    /// again where that keeps the order; where another peer may have newer
-    /// messages already, it is kept aside for the end. Tells how many peers
-    /// could not be asked for theirs.
-    fn rescue(&mut self) -> u64 {
-        let rescued = native::rescue(&self.attached.socket);
-        if rescued.peers == 0 {
-            return rescued.held;
-        }
-        let count = rescued.messages.len();
-        self.counters.came_back(&rescued.messages);
-        let mut lost = rescued.lost as usize;
-        if rescued.shared {
-            let room = self.aside_most.saturating_sub(self.aside.len());
-            let mut messages = rescued.messages.into_iter();
-            self.aside.extend(messages.by_ref().take(room));
-            for dropped in messages {
-                self.counters.went(1, dropped.len());
-                lost += 1;
-            }
-        } else {
-            self.again.put_first(rescued.messages);
-        }
-        self.counters.in_doubt.add(lost);
-        self.in_doubt += lost as u64;
-        say(|| {
-            log::warn!(
-                "{}: {} peers left, and {count} messages that waited for them {}; lost {lost}",
-                self.name,
-                rescued.peers,
-                if rescued.shared {
-                    "come back at the end"
-                } else {
-                    "go to the next"
-                }
-            );
-        });
-        rescued.held
-    }
-
-    fn poll(&self, wanted: Events, until: Option<Instant>) -> Result<Woken, Failed> {
+    pub(super) fn poll(&self, wanted: Events, until: Option<Instant>) -> Result<Woken, Failed> {
         self.attached
             .listener
             .poll(&self.attached.socket, wanted, until)
@@ -464,69 +356,5 @@ impl<T: Item> Carrier<T> {
             }
         }
         Ok(Stop::Done)
-    }
-
-    /// Accepts nothing more. All that was accepted is in `queue` then.
-    fn close_channel(&mut self) {
-        if let Some(spillway) = &self.spillway {
-            spillway.shut();
-        }
-        if let Some(intake) = self.intake.take() {
-            let closed = intake.close();
-            let count = closed.items.iter().map(|i| i.count()).sum();
-            self.counters.taken.add(count);
-            self.queue.extend(closed.items);
-            self.theirs = closed.theirs;
-        }
-    }
-
-    fn end(mut self, how: Result<(), DrainFailure>) -> Ended<T> {
-        self.close_channel();
-        self.log_lost();
-        if let Some(spillway) = &self.spillway {
-            spillway.log_lost(&self.name);
-        }
-        let held = self.rescue();
-        let all_gone = self.aside.is_empty() && self.again.is_empty();
-        let how = match how {
-            Ok(()) if held > 0 || !all_gone || self.in_doubt > 0 => Err(DrainFailure::PeerLeft),
-            other => other,
-        };
-        let mut unsent = T::pack(std::mem::take(&mut self.aside));
-        let mut in_doubt = 0;
-        if how.is_err() {
-            let recalled = native::recall(&self.attached.socket);
-            let written = recalled.in_doubt(self.smallest, self.counters.sent.get());
-            self.counters.in_doubt.add(written as usize);
-            in_doubt = written + self.in_doubt;
-            if !recalled.awake {
-                self.attached.be_impatient();
-            }
-            self.counters.came_back(&recalled.messages);
-            unsent.extend(T::pack(recalled.messages));
-            unsent.extend(T::pack(self.again.take_all()));
-            unsent.extend(T::pack(self.hand.take_all()));
-            unsent.extend(self.queue.drain(..));
-        }
-        for item in &mut unsent {
-            item.tell(ReturnReason::Ended);
-        }
-        let count = unsent.iter().map(|i| i.count()).sum();
-        self.counters.returned.add(count);
-        let sent = self.counters.sent.get();
-        say(|| match &how {
-            Ok(()) => log::info!("{}: drained, {sent} sent", self.name),
-            Err(why) => log::info!(
-                "{}: ended ({why}), {sent} sent, {count} unsent, {in_doubt} in doubt",
-                self.name
-            ),
-        });
-        self.attached.close();
-        Ended {
-            how,
-            unsent,
-            in_doubt,
-            theirs: self.theirs,
-        }
     }
 }

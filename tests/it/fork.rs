@@ -1,11 +1,20 @@
 //! A forked child has copies of its parent's queues and none of their
 //! threads: whatever it does with them harms no one.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use pushpull::{Config, Context, OpenErrorKind, Push};
 
-use crate::harness::{at, in_own_process, number, numbered, timed, Wire, LONG};
+use crate::{
+    harness::{at, in_own_process, number, numbered, timed, Wire, LONG},
+    stranger::Stranger,
+};
 
 /// Forks, runs `child` there, and tells whether it came to its end in time.
 fn forked(child: impl FnOnce()) -> bool {
@@ -135,5 +144,30 @@ fn a_drain_in_a_forked_child_does_not_call_the_parents_messages_sent() {
         });
         assert!(ended, "the child hangs or panics");
         assert_eq!(push.unwrap().abort().count(), 1);
+    });
+}
+
+#[test]
+fn a_child_forked_amid_comings_and_goings_opens_queues_of_its_own() {
+    in_own_process(60, || {
+        let wire = Wire::new("ipc");
+        let pull = pushpull::Pull::bind(&wire.address()).unwrap();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !over.load(Relaxed) {
+                        drop(Stranger::call(&at(&pull)));
+                    }
+                });
+            }
+            for _ in 0..300 {
+                let ended = forked(|| {
+                    let _ = Push::open(Config::bind(&wire.address())).unwrap().abort();
+                });
+                assert!(ended, "the child hangs or panics");
+            }
+            over.store(true, Relaxed);
+        });
     });
 }

@@ -4,6 +4,11 @@
 
 #include <map>
 #include <mutex>
+#include <new>
+
+#if !defined _WIN32
+#include <pthread.h>
+#endif
 
 #include "endpoint.hpp"
 
@@ -20,6 +25,26 @@ struct watcher_t
 
 std::mutex watchers_sync;
 std::map<const zmq::socket_base_t *, watcher_t> watchers;
+
+#if !defined _WIN32
+//  A thread that a forked child does not have may have held the lock, or been in the
+//  middle of a change. The child has none of these sockets' threads either.
+void begin_anew ()
+{
+    new (&watchers_sync) std::mutex;
+    new (&watchers) std::map<const zmq::socket_base_t *, watcher_t>;
+}
+
+void prepare_for_forks ()
+{
+    static const int done = pthread_atfork (NULL, NULL, begin_anew);
+    (void) done;
+}
+#else
+void prepare_for_forks ()
+{
+}
+#endif
 }
 
 //  libzmq holds the socket's _monitor_sync around this, and pushpull_watch takes it: so
@@ -57,6 +82,7 @@ int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_)
     zmq::socket_base_t *const socket = as_socket (socket_);
     if (!socket)
         return -1;
+    prepare_for_forks ();
     zmq::scoped_lock_t monitor_lock (monitor_sync_of (*socket));
     try {
         const std::lock_guard<std::mutex> lock (watchers_sync);

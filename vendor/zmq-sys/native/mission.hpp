@@ -53,12 +53,9 @@ struct visit_t
     uint64_t in_kernel;
     bool encoding;
     bool torn;
-    //  Memory ran out while messages were taken; the others are still in the pipe.
-    bool exhausted;
-    //  Whole messages, taken out of the pipe, and the end of one of which the engine
-    //  has the beginning.
+    //  Whole messages, taken out of the pipe, and how many there was no memory for.
     std::vector<zmq::msg_t> taken;
-    std::vector<zmq::msg_t> rest;
+    uint64_t lost;
 
     visit_t (zmq::pipe_t *near_) :
         near (near_),
@@ -70,7 +67,7 @@ struct visit_t
         in_kernel (0),
         encoding (false),
         torn (false),
-        exhausted (false)
+        lost (0)
     {
     }
 
@@ -113,45 +110,60 @@ struct visit_t
     uint64_t empty (upipe_t *pipe_)
     {
         uint64_t whole = 0;
-        bool rest_of_torn = torn;
-        while (true) {
-            std::vector<zmq::msg_t> &to = rest_of_torn ? rest : taken;
-            try {
-                to.resize (to.size () + 1);
-            }
-            catch (const std::bad_alloc &) {
-                exhausted = true;
-                return whole;
-            }
-            zmq::msg_t &frame = to.back ();
-            if (!pipe_->read (&frame)) {
-                to.pop_back ();
-                return whole;
-            }
+        //  The engine has the beginning of the first message, and comes back for its other
+        //  frames: they go into the pipe again, behind all that can be read now. That is
+        //  before anything else happens on this thread, as a connection that fails while
+        //  they are missing takes the process along.
+        bool rest = torn;
+        const bool goes_on = is_active (*near);
+        std::vector<zmq::msg_t>::size_type begin = 0;
+        zmq::msg_t frame;
+        frame.init ();
+        while (pipe_->read (&frame)) {
             if (frame.is_credential () || frame.is_routing_id ()
                 || frame.is_delimiter ()) {
                 frame.close ();
-                to.pop_back ();
                 continue;
             }
-            if (!(frame.flags () & zmq::msg_t::more)) {
-                if (!rest_of_torn)
-                    ++whole;
-                rest_of_torn = false;
+            const bool more = (frame.flags () & zmq::msg_t::more) != 0;
+            if (rest) {
+                rest = more;
+                if (goes_on)
+                    out_pipe->write (frame, more);
+                else
+                    frame.close ();
+                continue;
+            }
+            keep (frame, &begin);
+            if (!more) {
+                ++whole;
+                if (begin == spoilt)
+                    ++lost;
+                begin = taken.size ();
             }
         }
+        if (torn && goes_on)
+            near->flush ();
+        return whole;
     }
 
-    //  The engine comes back for the other frames of the message it has begun: they go
-    //  into the pipe again, which is empty now.
-    void put_back ()
+    static const std::vector<zmq::msg_t>::size_type spoilt = -1;
+
+    //  Puts a frame to those of its message, of which `begin_` is the first. If there is no
+    //  memory the whole message is dropped.
+    void keep (zmq::msg_t &frame_, std::vector<zmq::msg_t>::size_type *begin_)
     {
-        if (rest.empty ())
-            return;
-        for (size_t i = 0; i != rest.size (); ++i)
-            out_pipe->write (rest[i], (rest[i].flags () & zmq::msg_t::more) != 0);
-        rest.clear ();
-        near->flush ();
+        if (*begin_ != spoilt)
+            try {
+                taken.push_back (frame_);
+                return;
+            }
+            catch (const std::bad_alloc &) {
+                for (; taken.size () > *begin_; taken.pop_back ())
+                    taken.back ().close ();
+                *begin_ = spoilt;
+            }
+        frame_.close ();
     }
 
     uint64_t queued () const
@@ -225,10 +237,6 @@ class agent_t : public zmq::object_t
         if (!_take)
             return;
         const uint64_t whole = visit_.empty (in_pipe_of (*visit_.far));
-        //  Before anything else happens on this thread: a connection that fails while
-        //  they are missing takes the process along. The near end's thread waits for us.
-        if (!visit_.exhausted && is_active (*visit_.near))
-            visit_.put_back ();
         if (whole > 0) {
             //  To the near end these are messages that were read.
             msgs_read_of (*visit_.far) += whole;

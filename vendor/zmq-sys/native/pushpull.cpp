@@ -80,10 +80,7 @@ int pushpull_recall (void *socket_,
             }
             for (size_t j = 0; j != visits.size (); ++j) {
                 visit_t &visit = visits[j];
-                if (visit.exhausted) {
-                    ++recalled.unasked;
-                    recalled.unread += unread (*visit.near);
-                }
+                recalled.unread += visit.lost;
                 for (size_t k = 0; k != visit.taken.size (); ++k) {
                     zmq::msg_t &frame = visit.taken[k];
                     if (!(frame.flags () & zmq::msg_t::more))
@@ -91,8 +88,6 @@ int pushpull_recall (void *socket_,
                     take_ (hint_, reinterpret_cast<zmq_msg_t *> (&frame));
                     frame.close ();
                 }
-                //  Where memory ran out or the peer has left; the agent does the others.
-                visit.put_back ();
                 if (visit.torn)
                     ++recalled.torn;
                 recalled.unwritten += visit.unwritten;
@@ -142,13 +137,9 @@ int pushpull_rescue (void *socket_,
                            reinterpret_cast<zmq_msg_t *> (&visit.taken[k]));
                     visit.taken[k].close ();
                 }
-                //  The end of a message whose beginning went with the connection.
-                for (size_t k = 0; k != visit.rest.size (); ++k)
-                    visit.rest[k].close ();
+                rescued.lost += visit.lost;
                 if (visit.torn)
                     ++rescued.lost;
-                if (visit.exhausted)
-                    rescued.lost += unread (*visit.near);
                 visit.near->terminate (false);
                 ++rescued.pipes;
             }
