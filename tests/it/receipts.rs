@@ -2,7 +2,9 @@
 
 use pushpull::{Batch, Config, Fate, Message, OutcomeError, Overflow, Pull, Push, ReturnReason};
 
-use crate::harness::{at, fill, ms, number, numbered, over_ipc_and_tcp, within, Wire, LONG};
+use crate::harness::{
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, within, Wire, LONG,
+};
 
 fn returned(reason: ReturnReason, message: impl Into<Message>) -> Fate {
     let message = message.into();
@@ -100,9 +102,9 @@ fn what_expires_is_returned_and_not_lost_if_somebody_has_the_receipt() {
         let receipt = push.send_tracked("late").unwrap();
         let fate = receipt.wait_timeout(LONG).unwrap();
         assert_eq!(fate, returned(ReturnReason::Deadline, "late"));
-        crate::harness::eventually("it is counted", || push.stats().returned == 1);
+        eventually("it is counted", || push.stats().returned == 1);
         drop(push.send_tracked("later").unwrap());
-        crate::harness::eventually("that one is lost", || push.stats().lost == 1);
+        eventually("that one is lost", || push.stats().lost == 1);
         assert!(push.abort().is_empty());
     });
 }
@@ -114,7 +116,7 @@ fn what_a_queue_refuses_comes_back_without_a_receipt() {
         let push = Push::bind(&wire.address()).unwrap();
         let sender = push.sender().clone();
         push.stopper().stop();
-        crate::harness::eventually("it has stopped", || push.send("x").is_err());
+        eventually("it has stopped", || push.send("x").is_err());
         let error = push.send_tracked("back").unwrap_err();
         assert_eq!(error.into_inner(), "back".into());
         let (message, receipt) = Message::from("by hand").tracked();
@@ -174,6 +176,8 @@ fn a_push_that_drops_the_oldest_never_waits_and_tells_each() {
                 push.try_send(numbered(n, 8)).unwrap();
                 push.send_timeout(numbered(n, 8), LONG).unwrap();
             }
+            // From then on it takes nothing more, and the numbers stand still.
+            eventually("its worker waits", || push.stats().stalls > 0);
             let stats = push.stats();
             assert_eq!(stats.accepted, 4000);
             assert_eq!(stats.backlog() + stats.dropped, 4000);

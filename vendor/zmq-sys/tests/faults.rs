@@ -175,7 +175,8 @@ fn a_hang_up_that_must_wait_costs_nothing() {
         let pull = context.pull();
         pull.set(ZMQ_RCVHWM, 1).set(ZMQ_RCVTIMEO, 5000);
         pull.bind(&address);
-        send_and_leave(&address, 50, 1000);
+        // Little enough for the kernel, however it is cut up: nobody reads it before.
+        send_and_leave(&address, 20, 1000);
         let before = processor_time();
         std::thread::sleep(Duration::from_millis(1000));
         let used = processor_time() - before;
@@ -183,7 +184,7 @@ fn a_hang_up_that_must_wait_costs_nothing() {
             used < Duration::from_millis(50),
             "{used:?} of processor time in a second"
         );
-        for _ in 0..50 {
+        for _ in 0..20 {
             pull.recv(0).expect("a message was lost");
         }
     });
@@ -766,8 +767,14 @@ fn comings_and_goings_end_well() {
                 let ipc = &ipc;
                 scope.spawn(move || {
                     let mut vary = vary(n);
-                    let context = Context::new();
+                    let mut context = Context::new();
+                    let mut turn = 0;
                     while Instant::now() < ends {
+                        turn += 1;
+                        if turn % 100 == 0 {
+                            // Waits for all of its sockets, of which it can have a thousand.
+                            context = Context::new();
+                        }
                         let tcp = context.pull();
                         let address = tcp.bind("tcp://127.0.0.1:*");
                         let name = std::ffi::CString::new(ipc.as_str()).unwrap();
