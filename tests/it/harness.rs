@@ -192,6 +192,18 @@ impl Wire {
         format!("ipc://{}/{number}.sock", self.dir.path().display())
     }
 
+    /// An address to bind again and again: a tcp port that the system gives to nobody who
+    /// asks for any.
+    pub fn lasting_address(&self) -> String {
+        if self.transport == "ipc" {
+            return self.address();
+        }
+        let first = 10_000 + (std::process::id() % 10_000) as u16;
+        let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let port = (first..32_000).find(is_free).unwrap();
+        format!("tcp://127.0.0.1:{port}")
+    }
+
     /// An address to call where nobody answers, and never will while the
     /// second value lives.
     pub fn nobody(&self) -> (String, Reserved) {

@@ -155,12 +155,11 @@ fn fault_8_a_start_up_error_comes_from_open_and_from_nowhere_else() {
 #[test]
 fn fault_9_when_an_ending_returns_the_path_is_free_again() {
     over_ipc_and_tcp(60, |wire| {
-        let mut address = wire.address();
+        let address = wire.lasting_address();
         for round in 0..60 {
             let message = || Message::from("left over");
             if round % 2 == 0 {
                 let pull = Pull::bind(&address).unwrap();
-                address = at(&pull);
                 let push = Push::connect(&address).unwrap();
                 push.send(message()).unwrap();
                 pull.recv_timeout(LONG).unwrap();
