@@ -61,6 +61,7 @@ const COUNTERS: &[Row] = &[
     ("blocked_milliseconds", "Time in these waits", |s| {
         s.blocked.as_millis() as u64
     }),
+    ("left_peers", "Peers that left", |s| s.peers_left),
     ("reconnects", "Calls after the first", |s| s.reconnects),
 ];
 

@@ -308,6 +308,7 @@ impl Monitor {
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
         stats.peers = self.peers() as u64;
+        stats.peers_left = self.joined.load(Relaxed).saturating_sub(stats.peers);
         stats.reconnects = self.reconnects.load(Relaxed);
         stats.events_dropped = self.dropped.load(Relaxed);
         stats.last_error = self.known.glance().and_then(|known| known.last_error);

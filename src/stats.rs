@@ -61,6 +61,9 @@ pub struct Stats {
     /// Peers that have shaken hands and not left. See
     /// [`Push::peers`](crate::Push::peers).
     pub peers: u64,
+    /// Peers that had shaken hands and left, or whose connection broke: how often
+    /// something that was under way to one may have been lost.
+    pub peers_left: u64,
     /// Calls after the first: of peers that were not there, or left.
     pub reconnects: u64,
     /// Events that were thrown away because their channel was full.
@@ -101,6 +104,7 @@ impl fmt::Display for Stats {
         count(f, "rejected", self.rejected)?;
         count(f, "dropped", self.dropped)?;
         count(f, "peers", self.peers)?;
+        count(f, "peers left", self.peers_left)?;
         count(f, "reconnects", self.reconnects)?;
         count(f, "stalls", self.stalls)?;
         count(f, "outcomes dropped", self.outcomes_dropped)?;
@@ -140,6 +144,7 @@ impl serde::Serialize for Stats {
             ("dropped", self.dropped),
             ("depth", self.depth),
             ("peers", self.peers),
+            ("peers_left", self.peers_left),
             ("reconnects", self.reconnects),
             ("events_dropped", self.events_dropped),
         ];

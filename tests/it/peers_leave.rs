@@ -85,6 +85,24 @@ fn goes_to_the_next(wire: &Wire, push_calls: bool) {
 }
 
 #[test]
+fn the_counters_tell_how_often_a_peer_left() {
+    over_ipc_and_tcp(30, |wire| {
+        for (push_calls, calls_again) in [(false, false), (true, true)] {
+            let waiting = for_a_deaf_peer(wire, push_calls);
+            let push = waiting.push;
+            assert_eq!((push.stats().peers, push.stats().peers_left), (1, 0));
+            drop(waiting.deaf);
+            eventually("it has left", || push.stats().peers_left == 1);
+            if calls_again {
+                eventually("the push calls", || push.stats().reconnects > 0);
+            }
+            assert_eq!(push.stats().peers, 0);
+            drop(push.abort());
+        }
+    });
+}
+
+#[test]
 fn what_waited_for_a_peer_that_left_a_bound_push_comes_back() {
     over_ipc_and_tcp(60, |wire| comes_back(wire, false));
 }
