@@ -60,13 +60,22 @@ ours() { # ours ROLE ENDPOINT SHAPE OPTIONS
     cat "$work/ours.err"
 }
 
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
 failed=0
 run() { # run PEER TRANSPORT SHAPE DIRECTION
     local endpoint=tcp://127.0.0.1:0 options= role=push other=pull told
     [[ $2 == ipc ]] && endpoint=ipc://$work/s
     [[ $1 == jeromq ]] && options=legacy_peers=true
     [[ $4 == from ]] && role=pull other=push
+    if [[ $4 == called ]]; then
+        [[ $2 == tcp ]] && endpoint=tcp://127.0.0.1:$(free_port)
+        options+="&role=connect"
+    fi
     ours $role "$endpoint" "$3" "$options"
+    [[ $4 == called ]] && bound=@$endpoint
     local from=$SECONDS status=0
     told=$(peer "$1" $other "$bound" "$3" 2>&1) || status=1
     wait $our_id || status=1
@@ -87,6 +96,8 @@ for name in ${PEERS:-pyzmq libzmq zmqrs rzmq jeromq}; do
         for shape in single multi; do
             run $name $transport $shape to
             run $name $transport $shape from
+            # Who calls tells its name in the handshake, which nobody else knows.
+            run $name $transport $shape called
         done
     done
 done

@@ -26,7 +26,10 @@ public class Peer {
         ZMQ.Socket socket = context.socket(push ? ZMQ.PUSH : ZMQ.PULL);
         socket.setReceiveTimeOut(30000);
         socket.setLinger(30000);
-        socket.connect(args[1]);
+        if (args[1].startsWith("@"))
+            socket.bind(args[1].substring(1));
+        else
+            socket.connect(args[1]);
         for (int n = 0; n < count; n++) {
             byte[][] frames = make(n, multi);
             for (int at = 0; at < frames.length; at++) {

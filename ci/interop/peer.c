@@ -1,6 +1,6 @@
 /* One side of an interoperability run over the system's libzmq:
    peer push|pull ENDPOINT COUNT single|multi
-   Calls the endpoint; the messages are those of src/messages.rs. */
+   Calls the endpoint, or listens at it after an '@'; the messages are those of src/messages.rs. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +47,10 @@ int main (int argc, char **argv)
     void *socket = zmq_socket (context, push ? ZMQ_PUSH : ZMQ_PULL);
     int patience = 30000;
     zmq_setsockopt (socket, ZMQ_RCVTIMEO, &patience, sizeof patience);
-    must (!zmq_connect (socket, argv[2]), "connect", 0);
+    if (*argv[2] == '@')
+        must (!zmq_bind (socket, argv[2] + 1), "bind", 0);
+    else
+        must (!zmq_connect (socket, argv[2]), "connect", 0);
     static unsigned char made[20016], got[3][20017];
     for (unsigned n = 0; n < count; n++) {
         size_t size = make (n, made);

@@ -1,7 +1,7 @@
 """One side of an interoperability run over pyzmq:
 peer.py push|pull ENDPOINT COUNT single|multi [PAUSE]
 
-Calls the endpoint; the messages are those of src/messages.rs. With PAUSE the
+Calls the endpoint, or listens at it after an "@"; the messages are those of src/messages.rs. With PAUSE the
 receiver is slow: it sleeps so many seconds after every hundredth message, and
 counts instead of checking."""
 
@@ -27,7 +27,10 @@ def main():
     socket = context.socket(zmq.PUSH if role == "push" else zmq.PULL)
     if pause is not None:
         socket.set_hwm(10)
-    socket.connect(endpoint)
+    if endpoint.startswith("@"):
+        socket.bind(endpoint[1:])
+    else:
+        socket.connect(endpoint)
     if role == "push":
         for n in range(count):
             socket.send_multipart(make(n, shape))

@@ -1,7 +1,8 @@
 //! One side of an interoperability run:
 //! `interop ours|zmqrs|rzmq push|pull ENDPOINT COUNT SHAPE [OPTIONS]`.
 //!
-//! `ours` binds and prints `bound ENDPOINT`; everybody else calls. Whoever
+//! `ours` prints `bound ENDPOINT` and binds, unless OPTIONS have `role=connect`;
+//! everybody else calls, or a receiver binds, if there is an `@` in front. Whoever
 //! receives checks order, size and checksum of each message and prints `N ok` at
 //! the end. OPTIONS are those of `Config::from_url`.
 
@@ -29,7 +30,12 @@ fn main() {
 }
 
 fn config(endpoint: &str, options: &str) -> Config {
-    Config::from_url(&format!("{endpoint}?role=bind&{options}")).expect("options")
+    let role = if options.contains("role=") {
+        ""
+    } else {
+        "role=bind&"
+    };
+    Config::from_url(&format!("{endpoint}?{role}{options}")).expect("options")
 }
 
 fn push(endpoint: &str, options: &str, count: u64, shape: Shape) {

@@ -48,11 +48,14 @@ pub fn make(n: u64, shape: Shape) -> Vec<Vec<u8>> {
 #[track_caller]
 pub fn check(n: u64, shape: Shape, frames: &[impl AsRef<[u8]>]) {
     let wanted = make(n, shape);
-    let same = wanted.len() == frames.len()
-        && wanted.iter().zip(frames).all(|(w, f)| w == f.as_ref());
+    let same =
+        wanted.len() == frames.len() && wanted.iter().zip(frames).all(|(w, f)| w == f.as_ref());
     if !same {
         let head = frames.first().map_or(&[][..], |f| f.as_ref());
         let head = String::from_utf8_lossy(&head[..head.len().min(16)]);
-        panic!("message {n} is not as it was sent: {} frames, {head}", frames.len());
+        panic!(
+            "message {n} is not as it was sent: {} frames, {head}",
+            frames.len()
+        );
     }
 }

@@ -24,7 +24,10 @@ pub fn play(role: &str, endpoint: &str, count: u64, shape: Shape) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         } else {
             let socket = context.socket(SocketType::Pull).expect("a socket");
-            socket.connect(endpoint).await.expect("connects");
+            match endpoint.strip_prefix('@') {
+                Some(endpoint) => socket.bind(endpoint).await.expect("binds"),
+                None => socket.connect(endpoint).await.expect("connects"),
+            }
             for n in 0..count {
                 let frames = socket.recv_multipart().await.expect("received");
                 let frames: Vec<&[u8]> = frames.iter().map(|f| f.data().unwrap_or(&[])).collect();

@@ -20,7 +20,10 @@ pub fn play(role: &str, endpoint: &str, count: u64, shape: Shape) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         } else {
             let mut socket = PullSocket::new();
-            socket.connect(endpoint).await.expect("connects");
+            match endpoint.strip_prefix('@') {
+                Some(endpoint) => drop(socket.bind(endpoint).await.expect("binds")),
+                None => socket.connect(endpoint).await.expect("connects"),
+            }
             for n in 0..count {
                 let message = socket.recv().await.expect("received");
                 check(n, shape, &message.into_vec());
