@@ -8,10 +8,9 @@ tools() {
     packages g++-aarch64-linux-gnu qemu-user-static
     rust_for aarch64-unknown-linux-gnu
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
-    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
-    qemu=(qemu-aarch64-static -L /usr/aarch64-linux-gnu)
-    aarch64-linux-gnu-g++ --version | head -1
-    qemu-aarch64-static --version | head -1
+    export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
+    aarch64-linux-gnu-g++ --version | sed -n 1p
+    qemu-aarch64-static --version | sed -n 1p
 }
 
 linked() {

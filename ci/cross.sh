@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # Debug info of a build that nobody debugs: half of the time and the disk.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
+# This machine's own compiler is none for another.
+unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
 mkdir -p "$cross"
 

@@ -7,6 +7,7 @@ set -euo pipefail
 tools() {
     rust_for aarch64-apple-darwin
     zig
+    packages file
 }
 
 kind() {

@@ -7,6 +7,7 @@ set -euo pipefail
 tools() {
     rust_for x86_64-unknown-linux-musl
     zig
+    packages file
     # zig brings the C runtime that Rust would bring otherwise, and knows no other way.
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="-C link-self-contained=no"
 }

@@ -3,18 +3,25 @@
 began=$SECONDS
 
 # step NAME COMMAND...: runs it, and tells how it went; wall time, and the processor's.
+# Never `step ... || ...`: bash would then go on after a command that fails within.
 step() {
-    local name=$1 from=$SECONDS cpu
-    cpu=$(cpu_seconds)
+    local cpu
+    current=$1 from=$SECONDS cpu=$(cpu_seconds)
     shift
-    printf '\n=== %s\n' "$name"
-    "$@" || {
-        local status=$?
-        printf '=== %s: FAILED after %d s\n' "$name" $((SECONDS - from)) >&2
-        exit "$status"
-    }
-    printf '=== %s: ok, %d s (%d s of processor time)\n' "$name" $((SECONDS - from)) \
+    printf '\n=== %s\n' "$current"
+    "$@"
+    printf '=== %s: ok, %d s (%d s of processor time)\n' "$current" $((SECONDS - from)) \
         $(($(cpu_seconds) - cpu))
+    current=
+}
+
+current=
+trap 'failed' EXIT
+failed() {
+    local status=$?
+    [[ -z $current ]] ||
+        printf '=== %s: FAILED after %d s\n' "$current" $((SECONDS - from)) >&2
+    exit "$status"
 }
 
 # What this shell and all that it has started and seen end have used. 0 but on Linux.

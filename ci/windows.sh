@@ -18,8 +18,8 @@ tools() {
     rust_for x86_64-pc-windows-gnu
     # The other form of MinGW may be installed as well; zmq-sys chooses by itself.
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=x86_64-w64-mingw32-g++-posix
-    x86_64-w64-mingw32-g++-posix --version | head -1
-    wine=$(command -v wine64 wine /usr/lib/wine/wine64 | head -1)
+    x86_64-w64-mingw32-g++-posix --version | sed -n 1p
+    wine=$(command -v wine64 wine /usr/lib/wine/wine64 | sed -n 1p)
     "$wine" --version
 }
 
