@@ -12,7 +12,7 @@ unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
 mkdir -p "$cross"
 
-# rust_for TARGET: sets `cargo` and `std` so that "${cargo[@]}" build "${std[@]}" works.
+# rust_for TARGET: sets `cargo` and `how` so that "${cargo[@]}" build "${how[@]}" works.
 #
 # A Rust that has the target's std is taken as it is (rustup target add). Otherwise
 # Debian's, unpacked beside the build so that it is in nobody's way: its packages carry
@@ -20,7 +20,7 @@ mkdir -p "$cross"
 rust_for() {
     local target=$1
     export TARGET=$target
-    cargo=(cargo) std=(--target "$target")
+    cargo=(cargo) how=(--release --target "$target")
     if command -v rustc >/dev/null && [[ -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
         rustc --version
         return
@@ -35,7 +35,7 @@ rust_for() {
     # -Zbuild-std is not stable yet.
     export RUSTC=$tools/usr/bin/rustc RUSTC_BOOTSTRAP=1
     cargo=("$tools/usr/bin/cargo")
-    std=(-Zbuild-std "${std[@]}")
+    how+=(-Zbuild-std)
     "$RUSTC" --version
 }
 
@@ -66,23 +66,25 @@ unpack_rust() {
 # What each script builds: library, program, examples and tests, in one go, since what
 # tests need of the dependencies differs, and libzmq would be built twice.
 build_all() {
-    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --no-run
+    "${cargo[@]}" test --locked "${how[@]}" --features cli --no-run
 }
 
 # The embedding program, as it is in the repository: with the patch lines.
 build_embedded() {
-    (cd examples/embed && "${cargo[@]}" build --locked --release "${std[@]}")
+    (cd examples/embed && "${cargo[@]}" build --locked "${how[@]}")
 }
 
-# And as somebody would write it who does not know of them.
+# And as somebody would write it who does not know of them: with libzmq as zmq-sys of
+# crates.io builds it; here without the optimizer, since it is only to be seen to work.
 build_embedded_without_patch() {
-    local copy=$cross/embed-without-patch
+    local copy=$cross/embed_without_patch
     rm -rf "$copy"
     cp -r examples/embed "$copy"
-    sed -i '/^\[patch/,/^$/d' "$copy/Cargo.toml"
-    sed -i "s|path = \"../..\"|path = \"$PWD\"|" "$copy/Cargo.toml"
+    sed -e '/^\[patch/,/^$/d' -e 's/^name = "embed"/name = "embed_without_patch"/' \
+        -e "s|path = \"../..\"|path = \"$PWD\"|" examples/embed/Cargo.toml >"$copy/Cargo.toml"
+    printf '\n[profile.release.package.zmq-sys]\nopt-level = 0\n' >>"$copy/Cargo.toml"
     rm "$copy/Cargo.lock"
-    (cd "$copy" && "${cargo[@]}" build --release "${std[@]}" "$@")
+    (cd "$copy" && "${cargo[@]}" build "${how[@]}")
 }
 
 # built NAME: where the release build of a program is.

@@ -14,7 +14,7 @@ tools() {
 
 linked() {
     local program
-    for program in pushpull examples/pipeline embed; do
+    for program in pushpull examples/pipeline embed embed_without_patch; do
         program=$(built "$program")
         strip -o "$program.stripped" "$program"
         echo "$program: $(stat -c %s "$program.stripped") bytes stripped"
@@ -30,16 +30,18 @@ programs() {
     "$(built pushpull)" info
     "$(built examples/pipeline)"
     "$(built embed)"
+    "$(built embed_without_patch)"
 }
 
 # Without the snippets of the documentation: rustdoc would be another Rust's.
 tests() {
-    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --lib --tests
+    "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests
 }
 
 step "tools" tools
 step "library, program, examples, tests" build_all
 step "embedding program" build_embedded
+step "embedding program, libzmq of crates.io" build_embedded_without_patch
 step "what they link to" linked
 step "programs" programs
 step "tests" tests

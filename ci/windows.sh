@@ -26,7 +26,7 @@ tools() {
 # A program may only need what every Windows has.
 imports() {
     local program wrong=0 dll
-    for program in pushpull.exe examples/pipeline.exe embed.exe; do
+    for program in pushpull.exe examples/pipeline.exe embed.exe embed_without_patch.exe; do
         program=$(built "$program")
         x86_64-w64-mingw32-strip -o "$program.stripped" "$program"
         echo "$program: $(stat -c %s "$program.stripped") bytes stripped, imports:"
@@ -60,18 +60,20 @@ run_programs() {
     timeout 120 "$wine" "$(built pushpull.exe)" info
     timeout 120 "$wine" "$(built examples/pipeline.exe)"
     timeout 120 "$wine" "$(built embed.exe)"
+    timeout 120 "$wine" "$(built embed_without_patch.exe)"
 }
 
 tests() {
     printf 'left out: %s\n' "${skipped[@]}"
     # Two at a time: Wine's server is one process.
-    "${cargo[@]}" test --locked --release "${std[@]}" --features cli --lib --tests -- --test-threads=2 \
+    "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests -- --test-threads=2 \
         "${skipped[@]/#/--skip=}"
 }
 
 step "tools" tools
 step "library, program, examples, tests" build_all
 step "embedding program" build_embedded
+step "embedding program, libzmq of crates.io" build_embedded_without_patch
 step "imports" imports
 step "wine" start_wine
 step "programs under wine" run_programs

@@ -103,7 +103,7 @@ fn a_pull_whose_output_blocks_ends_with_the_second_ctrl_c() {
         let out = pull.take_stdout();
         let push = Push::connect(&place.endpoint).unwrap();
         let record = vec![b'x'; 10_000];
-        while push.send_timeout(record.as_slice(), a_while()).is_ok() {}
+        while push.send_timeout(record.as_slice(), 3 * a_while()).is_ok() {}
         pull.signal(Signal::INT);
         std::thread::sleep(a_while());
         assert!(pull.is_running(), "the first one writes what has come");

@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{kill_process, Pid, Signal};
 use tempfile::TempDir;
 
-use crate::harness::{eventually, ms, LONG};
+use crate::harness::{eventually, ms, patience, LONG};
 
 pub struct Program {
     child: Child,
@@ -192,5 +192,5 @@ pub fn read(from: &mut impl Read, count: usize) -> Vec<u8> {
 
 /// Long enough that whoever would have ended has.
 pub fn a_while() -> std::time::Duration {
-    ms(100)
+    ms(100) * patience()
 }

@@ -5,7 +5,8 @@ use std::{collections::HashMap, sync::Barrier, thread, time::Duration};
 use pushpull::{Config, Context, Message, Pull, Push, Unsent};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, within, Wire, LONG, PROMPT,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, patience, timed, within, Wire,
+    LONG, PROMPT,
 };
 
 const SENDERS: u64 = 4;
@@ -255,7 +256,7 @@ fn a_closing_pull_gives_back_everything_it_had_taken() {
             assert!(left.len() as u64 <= all);
             assert_eq!(left, (0..left.len() as u64).collect::<Vec<_>>());
             assert!(left.len() as u64 >= due, "{} of {all}", left.len());
-            assert!(took < 4 * PROMPT, "{took:?}");
+            assert!(took < 4 * PROMPT * patience(), "{took:?}");
         }
     });
 }

@@ -8,7 +8,7 @@ use pushpull::{Config, Pull, Push};
 
 use crate::{
     chance::{Chance, Manner},
-    harness::{at, eventually, in_own_process, ms, Wire, LONG},
+    harness::{at, eventually, in_own_process, ms, patience, Wire, LONG},
     history::History,
     meter::{effort, resident, settled, Holdings},
     stamp::Stamp,
@@ -101,7 +101,10 @@ impl Rest {
             grown(),
             self.1
         );
-        assert!(used < ms(25), "{what}: {used:?} in half a second");
+        assert!(
+            used < ms(25) * patience(),
+            "{what}: {used:?} in half a second"
+        );
     }
 }
 

@@ -85,8 +85,10 @@
 #define ZMQ_HAVE_OSX 1
 /* ZMQ_TCP_KEEPALIVE_IDLE, by Apple's name. */
 #define ZMQ_HAVE_TCP_KEEPALIVE 1
-/* ipc: filters on the peer's user and group. */
+/* ipc: filters on the peer's user and group; LOCAL_PEERCRED is in that header, which not
+   every file of libzmq that asks reads. */
 #define ZMQ_HAVE_LOCAL_PEERCRED 1
+#include <sys/un.h>
 /* I/O threads have a name. */
 #define ZMQ_HAVE_PTHREAD_SETNAME_1 1
 
@@ -97,6 +99,7 @@
 #define HAVE_ACCEPT4 1
 #define ZMQ_HAVE_TCP_KEEPIDLE 1
 #define ZMQ_HAVE_LOCAL_PEERCRED 1
+#include <sys/un.h>
 #define ZMQ_HAVE_PTHREAD_SET_NAME 1
 
 #elif defined _WIN32
