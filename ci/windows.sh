@@ -23,10 +23,24 @@ tools() {
     "$wine" --version
 }
 
+# The zmq-sys of crates.io takes MinGW for a Unix. Once it no longer does, build the
+# program with it and run it, as the other scripts do.
+does_not_build_without_patch() {
+    local log=$cross/without-patch.log
+    if (build_embedded_without_patch) >"$log" 2>&1; then
+        echo "it builds" >&2
+        return 1
+    fi
+    grep -m 1 'zmq-sys@0.12.*sys/socket.h: No such file' "$log" || {
+        cat "$log"
+        return 1
+    }
+}
+
 # A program may only need what every Windows has.
 imports() {
     local program wrong=0 dll
-    for program in pushpull.exe examples/pipeline.exe embed.exe embed_without_patch.exe; do
+    for program in pushpull.exe examples/pipeline.exe embed.exe; do
         program=$(built "$program")
         x86_64-w64-mingw32-strip -o "$program.stripped" "$program"
         echo "$program: $(stat -c %s "$program.stripped") bytes stripped, imports:"
@@ -60,7 +74,6 @@ run_programs() {
     timeout 120 "$wine" "$(built pushpull.exe)" info
     timeout 120 "$wine" "$(built examples/pipeline.exe)"
     timeout 120 "$wine" "$(built embed.exe)"
-    timeout 120 "$wine" "$(built embed_without_patch.exe)"
 }
 
 tests() {
@@ -73,7 +86,7 @@ tests() {
 step "tools" tools
 step "library, program, examples, tests" build_all
 step "embedding program" build_embedded
-step "embedding program, libzmq of crates.io" build_embedded_without_patch
+step "embedding program, libzmq of crates.io" does_not_build_without_patch
 step "imports" imports
 step "wine" start_wine
 step "programs under wine" run_programs
