@@ -63,11 +63,10 @@ unpack_rust() {
     mv "$new" "$1"
 }
 
-# What each script builds: library, program, the main example and tests, in one go, since
-# what tests need of the dependencies differs, and libzmq would be built twice.
+# What each script builds: library, program, examples and tests, in one go, since what
+# tests need of the dependencies differs, and libzmq would be built twice.
 build_all() {
-    "${cargo[@]}" test --locked "${how[@]}" --features cli --no-run \
-        --lib --bins --tests --example pipeline
+    "${cargo[@]}" test --locked "${how[@]}" --features cli --no-run
 }
 
 # The embedding program, as it is in the repository: with the patch lines.
