@@ -223,11 +223,15 @@ fn a_pull_keeps_nothing_of_the_peers_that_leave() {
             }
         };
         visit(300);
-        let before = resident();
-        visit(2000);
-        let grown = resident().saturating_sub(before);
-        println!("2000 peers: {before} KiB before, {grown} KiB more");
-        assert!(grown < 2048, "{grown} KiB for 2000 peers that left");
+        // As above: what is kept of peers adds up, what the C library keeps does not.
+        let calms = (0..4).any(|_| {
+            let before = resident();
+            visit(2000);
+            let grown = resident().saturating_sub(before);
+            println!("2000 peers: {before} KiB before, {grown} KiB more");
+            grown < 2048
+        });
+        assert!(calms, "every 2000 peers that left cost more memory");
     });
 }
 
