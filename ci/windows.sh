@@ -78,8 +78,10 @@ run_programs() {
 
 tests() {
     printf 'left out: %s\n' "${skipped[@]}"
-    # Two at a time: Wine's server is one process.
-    "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests -- --test-threads=2 \
+    # Two at a time, and with longer limits in the tests: Wine's server, through which every
+    # wait goes, is one process.
+    PUSHPULL_TEST_PATIENCE=4 "${cargo[@]}" test --locked "${how[@]}" --features cli \
+        --lib --tests -- --test-threads=2 \
         "${skipped[@]/#/--skip=}"
 }
 
