@@ -18,6 +18,8 @@ use crate::{
 
 const RUN: u64 = 8;
 const HELD: u64 = 50;
+/// The most that a worker has in hand.
+const HAND: u64 = 128;
 const SMALL: &str = "capacity=50&high_water_mark=50";
 /// What two connections hold, one on each side of a bad line, at the least
 /// average size of a player's messages.
@@ -242,7 +244,7 @@ impl Circus {
         dead.died(&mut self.history);
         // Its channel, its hand, and for each receiver its pipe and what was
         // being encoded.
-        let had = HELD + 1 + 3 * (HELD + 16);
+        let had = HELD + HAND + 3 * (HELD + 16);
         self.history
             .may_lose(dead.number, 0..dead.done_so_far(), had);
     }

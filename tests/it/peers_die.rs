@@ -20,6 +20,8 @@ const UNDER_WAY: u64 = 8 << 20;
 /// Of any three messages of a player one is of 3000 bytes.
 const BYTES_EACH: u64 = 1000;
 const HELD: u64 = 50;
+/// The most that a worker has in hand.
+const HAND: u64 = 128;
 const SMALL: &str = "capacity=50&high_water_mark=50";
 const QUICK: &str = "&capacity=50&high_water_mark=50&reconnect=1ms,20ms";
 
@@ -98,7 +100,7 @@ fn a_sender_that_is_killed_in_mid_stream_takes_what_it_had_and_no_more() {
             sender.died(&mut history);
             // Its channel, its hand, its pipe, and what was being encoded.
             let encoded = 16;
-            history.may_lose(number, 0..sender.done_so_far(), 2 * HELD + 1 + encoded);
+            history.may_lose(number, 0..sender.done_so_far(), 2 * HELD + HAND + encoded);
         }
         let last = Player::sender(wire, 4, 200, &receiver.endpoint, "&x-messages=100");
         last.ends(&mut history);
