@@ -7,11 +7,9 @@ use pushpull::{Batch, Config, Pull, Push};
 use std::{env, error::Error, time::Duration, time::Instant};
 
 /// Forwards until `stop` says so; then what is here has `last` to go out. Returns what did not,
-/// oldest first. What is still under way to a Pull that closes is lost, here as anywhere: let
-/// the senders end first if you can.
+/// oldest first. What is under way to a Pull that closes is lost: let the senders end first.
 pub fn forward(from: Pull<Batch>, to: Push<Batch>, stop: &Receiver<()>, last: Duration) -> Batch {
-    // One batch in hand at most: while the far side takes none, none is taken from the near
-    // side, whose senders wait. So back-pressure passes through.
+    // One batch in hand at most: while the far side takes none, the near side's senders wait.
     let mut in_hand = None;
     while in_hand.is_none() {
         let batch = select! {
