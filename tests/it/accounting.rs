@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Barrier, thread, time::Duration};
 use pushpull::{Config, Context, Message, Pull, Push, Unsent};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, patience, timed, within, Wire,
-    LONG, PROMPT,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, patience, timed,
+    undisturbed_over_ipc_and_tcp, within, Wire, LONG, PROMPT,
 };
 
 const SENDERS: u64 = 4;
@@ -130,7 +130,7 @@ fn what_is_accepted_while_a_stop_runs_arrives_or_comes_back() {
 
 #[test]
 fn an_abort_with_no_peer_gives_every_message_back_in_order() {
-    over_ipc_and_tcp(30, |wire| {
+    undisturbed_over_ipc_and_tcp(30, |wire| {
         let (address, _nobody) = wire.nobody();
         for config in [Config::connect(&address), Config::bind(&wire.address())] {
             for (capacity, high_water) in [(1000, 1000), (3, 1000), (1000, 2), (1, 1)] {

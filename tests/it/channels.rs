@@ -5,7 +5,10 @@ use std::thread;
 use crossbeam_channel::{bounded, unbounded};
 use pushpull::{Batch, Config, Message, Pull, Push, TrySendError};
 
-use crate::harness::{at, eventually, ms, number, numbered, over_ipc_and_tcp, raw_push, LONG};
+use crate::harness::{
+    at, eventually, ms, number, numbered, over_ipc_and_tcp, raw_push, undisturbed_over_ipc_and_tcp,
+    LONG,
+};
 
 #[test]
 fn a_push_from_a_receiver_drains_by_itself_when_the_last_sender_is_gone() {
@@ -241,7 +244,7 @@ fn batches_and_single_messages_understand_each_other() {
 
 #[test]
 fn an_abort_gives_back_the_rest_of_every_batch() {
-    over_ipc_and_tcp(30, |wire| {
+    undisturbed_over_ipc_and_tcp(30, |wire| {
         let (address, _nobody) = wire.nobody();
         for config in [Config::bind(&wire.address()), Config::connect(&address)] {
             let config = config.capacity(10).high_water_mark(25);
