@@ -131,17 +131,22 @@ pub fn greeting(mechanism: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub fn ready(socket_type: &str) -> Vec<u8> {
-    let mut body = b"\x05READY\x0bSocket-Type".to_vec();
-    body.extend((socket_type.len() as u32).to_be_bytes());
-    body.extend(socket_type.as_bytes());
+/// The READY command, with properties.
+pub fn ready(properties: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = b"\x05READY".to_vec();
+    for (name, value) in properties {
+        body.push(name.len() as u8);
+        body.extend(name.as_bytes());
+        body.extend((value.len() as u32).to_be_bytes());
+        body.extend(value.as_bytes());
+    }
     let mut bytes = vec![4, body.len() as u8];
     bytes.extend(body);
     bytes
 }
 
 pub fn shaken_hands(socket_type: &str) -> Vec<u8> {
-    [greeting(b"NULL"), ready(socket_type)].concat()
+    [greeting(b"NULL"), ready(&[("Socket-Type", socket_type)])].concat()
 }
 
 /// ZMTP 2.0 (RFC 15): a PUSH socket without an identity.

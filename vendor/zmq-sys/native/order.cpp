@@ -1,9 +1,10 @@
 #include "order.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <new>
-#include <string>
+#include <vector>
 
 #include "mechanism.hpp"
 #include "options.hpp"
@@ -23,19 +24,24 @@ namespace
 GRANT (zmq::mechanism_t *, mechanism_of, zmq::stream_engine_base_t, _mechanism);
 GRANT (const bool, is_calling, zmq::session_base_t, _active);
 GRANT (const bool, in_active_of, zmq::pipe_t, _in_active);
-GRANT (const zmq::blob_t, name_of, zmq::pipe_t, _router_socket_routing_id);
+GRANT (zmq::blob_t, name_of, zmq::pipe_t, _router_socket_routing_id);
 
-//  Set and cleared by the socket's thread alone, beside a mark that is not.
-void set_waiting (zmq::pipe_t &pipe_, bool waits_)
+//  The marks of a pipe change on the socket's thread, but for one.
+void add_mark (zmq::pipe_t &pipe_, int bits_)
 {
 #if defined __GNUC__ || defined __clang__
-    if (waits_)
-        __atomic_fetch_or (&mark_of (pipe_), PUSHPULL_WAITING, __ATOMIC_RELAXED);
-    else
-        __atomic_fetch_and (&mark_of (pipe_), ~PUSHPULL_WAITING, __ATOMIC_RELAXED);
+    __atomic_fetch_or (&mark_of (pipe_), bits_, __ATOMIC_RELAXED);
 #else
-    mark_of (pipe_) = waits_ ? mark_of (pipe_) | PUSHPULL_WAITING
-                             : mark_of (pipe_) & ~PUSHPULL_WAITING;
+    mark_of (pipe_) |= bits_;
+#endif
+}
+
+void drop_mark (zmq::pipe_t &pipe_, int bits_)
+{
+#if defined __GNUC__ || defined __clang__
+    __atomic_fetch_and (&mark_of (pipe_), ~bits_, __ATOMIC_RELAXED);
+#else
+    mark_of (pipe_) &= ~bits_;
 #endif
 }
 
@@ -49,14 +55,39 @@ bool is_leaving (zmq::pipe_t &pipe_)
     return is_ending (pipe_) && !is_waiting (pipe_);
 }
 
-//  Whether pipes hold the same peer's messages, the first one the older ones.
-bool is_before (zmq::pipe_t &one_, zmq::pipe_t &other_)
+//  What a pipe has instead of a routing id: since when its peer's older pipes are silent,
+//  and the peer's name. Pipes of peers that gave none have nothing.
+const size_t name_at = sizeof (int64_t);
+
+bool is_named (zmq::pipe_t &pipe_)
 {
-    const zmq::blob_t &name = name_of (one_);
-    const zmq::blob_t &other = name_of (other_);
-    return name.size () == other.size ()
-           && memcmp (name.data (), other.data (), name.size ()) == 0
-           && is_older (one_, other_);
+    return name_of (pipe_).size () > name_at;
+}
+
+int64_t silent_since (zmq::pipe_t &pipe_)
+{
+    int64_t since;
+    memcpy (&since, name_of (pipe_).data (), sizeof since);
+    return since;
+}
+
+void set_silent_since (zmq::pipe_t &pipe_, int64_t since_)
+{
+    memcpy (name_of (pipe_).data (), &since_, sizeof since_);
+}
+
+int compare_names (zmq::pipe_t &one_, zmq::pipe_t &other_)
+{
+    const size_t size = name_of (one_).size ();
+    if (size != name_of (other_).size ())
+        return size < name_of (other_).size () ? -1 : 1;
+    return memcmp (name_of (one_).data () + name_at,
+                   name_of (other_).data () + name_at, size - name_at);
+}
+
+bool has_lesser_name (zmq::pipe_t *one_, zmq::pipe_t *other_)
+{
+    return compare_names (*one_, *other_) < 0;
 }
 
 //  Whether messages are there, or their end is known and comes by itself.
@@ -87,19 +118,6 @@ void take_out (zmq::fq_t &fq_, in_pipes_t::size_type at_)
         fq_current_of (fq_) = at_ == last ? 0 : at_;
 }
 
-//  Whether a pipe has to wait for others still, and whether any of those moves.
-bool has_to_wait (zmq::fq_t &fq_, zmq::pipe_t &pipe_, bool *moves_)
-{
-    in_pipes_t &pipes = fq_pipes_of (fq_);
-    bool waits = false;
-    for (in_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
-        if (is_before (*pipes[i], pipe_)) {
-            waits = true;
-            *moves_ = *moves_ || (!is_waiting (*pipes[i]) && is_moving (*pipes[i]));
-        }
-    return waits;
-}
-
 int64_t now_ms ()
 {
     return std::chrono::duration_cast<std::chrono::milliseconds> (
@@ -107,36 +125,83 @@ int64_t now_ms ()
       .count ();
 }
 
-void let_wait (zmq::fq_t &fq_, pushpull_waits *waits_)
+typedef std::vector<zmq::pipe_t *>::iterator listed_t;
+
+//  Lets the oldest waiting pipe of a peer in if those before it have ended, or are silent
+//  for long. One at a time: the next one waits for that one. Returns how many wait.
+uint64_t judge_peer (listed_t begin_, listed_t end_, int64_t now_)
+{
+    zmq::pipe_t *oldest = NULL;
+    uint64_t waiting = 0;
+    bool others = false;
+    bool moves = false;
+    for (listed_t i = begin_; i != end_; ++i) {
+        zmq::pipe_t &pipe = **i;
+        if (!is_waiting (pipe)) {
+            others = true;
+            moves = moves || is_moving (pipe);
+            continue;
+        }
+        ++waiting;
+        if (!oldest || is_older (pipe, *oldest))
+            oldest = &pipe;
+    }
+    if (!oldest)
+        return 0;
+    if (moves || silent_since (*oldest) == 0)
+        set_silent_since (*oldest, now_);
+    if (others && now_ - silent_since (*oldest) <= silence_ms)
+        return waiting;
+    drop_mark (*oldest, PUSHPULL_WAITING);
+    return waiting - 1;
+}
+
+//  A look at all peers costs time with their number: so many messages may be received
+//  before the next one, unless there is none, that it costs nobody a part worth
+//  mentioning. Strangers can come in thousands, all with one name.
+void judge (zmq::fq_t &fq_, pushpull_waits *waits_)
 {
     in_pipes_t &pipes = fq_pipes_of (fq_);
     const in_pipes_t::size_type size = pipes.size ();
-    uint64_t waiting = 0;
-    bool moves = false;
+    std::vector<zmq::pipe_t *> named;
+    try {
+        named.reserve (size);
+    }
+    catch (const std::bad_alloc &) {
+        //  They wait until there is some.
+        return;
+    }
+    for (in_pipes_t::size_type i = 0; i != size; ++i)
+        if (is_named (*pipes[i]))
+            named.push_back (pipes[i]);
+    std::sort (named.begin (), named.end (), has_lesser_name);
+    const int64_t now = now_ms ();
+    waits_->pipes = 0;
+    waits_->messages = size;
+    for (listed_t from = named.begin (); from != named.end ();) {
+        const listed_t to =
+          std::upper_bound (from, named.end (), *from, has_lesser_name);
+        waits_->pipes += judge_peer (from, to, now);
+        from = to;
+    }
+}
+
+void let_all_in (zmq::fq_t &fq_)
+{
+    in_pipes_t &pipes = fq_pipes_of (fq_);
+    for (in_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        drop_mark (*pipes[i], PUSHPULL_WAITING);
+}
+
+//  Those that wait have no part in the fair queue's turn, and all others do.
+void arrange (zmq::fq_t &fq_)
+{
+    in_pipes_t &pipes = fq_pipes_of (fq_);
+    const in_pipes_t::size_type size = pipes.size ();
     //  From the front, as one that is taken in changes places with an earlier one.
     for (in_pipes_t::size_type i = 0; i != size; ++i)
-        if (is_waiting (*pipes[i])) {
-            if (waits_ && has_to_wait (fq_, *pipes[i], &moves))
-                ++waiting;
-            else {
-                set_waiting (*pipes[i], false);
-                take_in (fq_, i);
-            }
-        }
-    if (waits_) {
-        const int64_t now = now_ms ();
-        if (waits_->pipes == 0 || moves)
-            waits_->since = now;
-        if (now - waits_->since > silence_ms) {
-            for (in_pipes_t::size_type i = 0; i != size; ++i)
-                if (is_waiting (*pipes[i])) {
-                    set_waiting (*pipes[i], false);
-                    take_in (fq_, i);
-                }
-            waiting = 0;
-        }
-        waits_->pipes = waiting;
-    }
+        if (!is_waiting (*pipes[i]))
+            take_in (fq_, i);
     //  From the back, as one that is taken out changes places with a later one.
     for (in_pipes_t::size_type i = size; i-- != 0;)
         if (is_waiting (*pipes[i]))
@@ -167,7 +232,7 @@ turn_t turn_to_leaving (zmq::fq_t &fq_)
     }
 }
 
-bool put_in_order (zmq::fq_t &fq_, pushpull_waits *waits_)
+bool put_in_order (zmq::fq_t &fq_, pushpull_waits *waits_, bool look_)
 {
     in_pipes_t &pipes = fq_pipes_of (fq_);
     bool leave = false;
@@ -176,10 +241,15 @@ bool put_in_order (zmq::fq_t &fq_, pushpull_waits *waits_)
         leave = leave || is_leaving (*pipes[i]);
         wait = wait || is_waiting (*pipes[i]);
     }
-    if (wait)
-        let_wait (fq_, waits_);
-    else if (waits_ && !wait)
-        waits_->pipes = 0;
+    if (waits_ && !wait)
+        waits_->pipes = waits_->messages = 0;
+    if (!wait)
+        return leave;
+    if (!waits_)
+        let_all_in (fq_);
+    else if (look_ || waits_->messages == 0)
+        judge (fq_, waits_);
+    arrange (fq_);
     return leave;
 }
 
@@ -188,13 +258,7 @@ zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_)
     static std::atomic<int> last (0);
     if ((load_mark (*pipe_) & PUSHPULL_NUMBER) == 0) {
         const int number = (last.fetch_add (1) + 1) & PUSHPULL_NUMBER;
-#if defined __GNUC__ || defined __clang__
-        __atomic_fetch_or (&mark_of (*pipe_), number, __ATOMIC_RELAXED);
-#else
-        mark_of (*pipe_) |= number;
-#endif
-        if (name_of (*pipe_).size () > 0)
-            set_waiting (*pipe_, true);
+        add_mark (*pipe_, is_named (*pipe_) ? number | PUSHPULL_WAITING : number);
     }
     return pipe_;
 }
@@ -204,16 +268,12 @@ int pushpull_introduce (void *socket_, const char *name_)
     zmq::socket_base_t *const socket = as_socket (socket_);
     if (!socket)
         return -1;
-    if (name_ && (!*name_ || strlen (name_) > longest_name)) {
+    if (!name_ || !*name_ || strlen (name_) > longest_name) {
         errno = EINVAL;
         return -1;
     }
-    std::map<std::string, std::string> &properties = options_of (*socket).app_metadata;
     try {
-        if (name_)
-            properties[NAME_PROPERTY] = name_;
-        else
-            properties.erase (NAME_PROPERTY);
+        options_of (*socket).app_metadata[NAME_PROPERTY] = name_;
     }
     catch (const std::bad_alloc &) {
         errno = ENOMEM;
@@ -238,16 +298,17 @@ void pushpull_introduced (zmq::session_base_t *session_, zmq::pipe_t *pipe_)
       properties.find (NAME_PROPERTY);
     if (at == properties.end () || at->second.size () > longest_name)
         return;
-    pipe_->set_router_socket_routing_id (
-      zmq::blob_t (reinterpret_cast<const unsigned char *> (at->second.data ()),
-                   at->second.size ()));
+    zmq::blob_t name (name_at + at->second.size ());
+    memset (name.data (), 0, name_at);
+    memcpy (name.data () + name_at, at->second.data (), at->second.size ());
+    pipe_->set_router_socket_routing_id (name);
 }
 
 //  Those that may have waited for this one wake whoever polls the socket.
 zmq::pipe_t *pushpull_leaves (zmq::pipe_t *pipe_)
 {
     zmq::pull_t *const socket = dynamic_cast<zmq::pull_t *> (sink_of (*pipe_));
-    if (!socket || name_of (*pipe_).size () == 0)
+    if (!socket || !is_named (*pipe_))
         return pipe_;
     zmq::fq_t &fq = fq_of (*socket);
     for (in_pipes_t::size_type i = 0, size = fq_pipes_of (fq).size (); i != size; ++i)

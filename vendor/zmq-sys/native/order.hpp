@@ -29,7 +29,9 @@ enum turn_t
 //  leave.
 turn_t turn_to_leaving (zmq::fq_t &fq_);
 
-//  Has those wait that shall, and tells whether someone leaves.
-bool put_in_order (zmq::fq_t &fq_, struct pushpull_waits *waits_);
+//  Has those wait that shall, and tells whether someone leaves. Whether they still have
+//  to is looked at if that is asked for, or messages have been received since. Where
+//  nobody keeps that in mind, nobody waits.
+bool put_in_order (zmq::fq_t &fq_, struct pushpull_waits *waits_, bool look_);
 
 #endif

@@ -45,7 +45,7 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_);
 struct pushpull_waits
 {
     uint64_t pipes;
-    int64_t since;
+    uint64_t messages;
 };
 
 ptrdiff_t pushpull_recv_many (void *socket_,

@@ -242,7 +242,7 @@ ptrdiff_t pushpull_recv_many (void *socket_,
     zmq::msg_t *const out = as_msg (out_);
     size_t received = 0;
     bool asked = false;
-    bool some_leave = put_in_order (fq, waits_);
+    bool some_leave = put_in_order (fq, waits_, false);
     while (received != count_) {
         zmq::msg_t &frame = out[received];
         frame.init ();
@@ -264,8 +264,10 @@ ptrdiff_t pushpull_recv_many (void *socket_,
         asked = true;
         if (process_commands (*socket, 0, false) != 0)
             return -1;
-        some_leave = put_in_order (fq, waits_);
+        some_leave = put_in_order (fq, waits_, true);
     }
+    if (waits_)
+        waits_->messages = difference (waits_->messages, received);
     if (received > 0 || count_ == 0)
         return static_cast<ptrdiff_t> (received);
     errno = EAGAIN;

@@ -73,8 +73,8 @@ pub struct pushpull_flow {
 pub struct pushpull_waits {
     /// Connections that wait.
     pub pipes: u64,
-    /// Since when nothing has come through those that they wait for.
-    pub since: i64,
+    /// Messages that may be received before the next look whether they still have to.
+    pub messages: u64,
 }
 
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
@@ -107,9 +107,10 @@ extern "C" {
     /// stop. What a connection that ended has left is received before anything else, so
     /// that a peer that comes back does not overtake itself; one that has given its name
     /// waits, if `waits` is given, until its older connections have ended, or three
-    /// seconds long when nothing comes through them. `waits` is the caller's, zero at
-    /// first and the same each time. While its `pipes` are not 0, this has to be called
-    /// about once a second, also when the socket has nothing to be received.
+    /// seconds long when nothing comes through them. With many connections that is looked
+    /// at after as many messages only. `waits` is the caller's, zero at first and the same
+    /// each time. While its `pipes` are not 0, this has to be called about once a second,
+    /// also when the socket has nothing to be received.
     pub fn pushpull_recv_many(
         socket: *mut c_void,
         out: *mut zmq_msg_t,
@@ -120,8 +121,8 @@ extern "C" {
     /// Gives the connections of the endpoints that are called from now on a name, by
     /// which a PULL socket of ours knows that they are one peer's, also when they come
     /// back: 1 to 64 characters, unlike any other's in the world, and another one for each
-    /// endpoint. NULL: none. It goes out as a property of ZMTP's handshake (RFC 23). 0, or
-    /// -1 with errno `EINVAL`, `ENOMEM` or `ENOTSOCK`.
+    /// endpoint. It goes out as a property of ZMTP's handshake (RFC 23). 0, or -1 with
+    /// errno `EINVAL`, `ENOMEM` or `ENOTSOCK`.
     pub fn pushpull_introduce(socket: *mut c_void, name: *const c_char) -> c_int;
 
     /// 1 when the kernel has all that this PUSH socket accepted, 0 when not yet; the
