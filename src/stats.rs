@@ -195,9 +195,7 @@ impl Counters {
             ..Stats::default()
         }
     }
-}
 
-impl Counters {
     /// A Push has handed messages to libzmq.
     #[inline]
     pub(crate) fn went(&self, messages: usize, bytes: usize) {

@@ -266,7 +266,7 @@ impl<T: Item> Carrier<T> {
                 messages += 1;
                 bytes += size;
                 self.smallest = self.smallest.min(size as u64 + 2);
-                self.hand.put(message);
+                self.hand.put(message, size);
             });
             if telling {
                 let number = match &self.spillway {

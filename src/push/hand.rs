@@ -61,12 +61,12 @@ impl Hand {
         self.run.len() < RUN * (1 + self.longer) && self.whole.is_empty() && self.behind.is_empty()
     }
 
-    pub(super) fn put(&mut self, message: Message) {
+    /// Takes a message of so many bytes.
+    pub(super) fn put(&mut self, message: Message, size: usize) {
         if !self.has_room() {
             self.behind.push_back(message);
             return;
         }
-        let size = message.len();
         let (parts, ticket) = message.into_parts();
         if let Some(ticket) = ticket {
             let at = match parts {
@@ -129,7 +129,7 @@ impl Hand {
                 return Ok(Stop::Done);
             }
             for message in std::mem::take(&mut self.behind) {
-                self.put(message);
+                self.put_again(message);
             }
         }
     }
@@ -153,8 +153,13 @@ impl Hand {
     pub(super) fn put_first(&mut self, messages: Vec<Message>) {
         let others = self.take_all();
         for message in messages.into_iter().chain(others) {
-            self.put(message);
+            self.put_again(message);
         }
+    }
+
+    fn put_again(&mut self, message: Message) {
+        let size = message.len();
+        self.put(message, size);
     }
 
     /// All that is left, in order.
