@@ -92,13 +92,15 @@ built() {
     echo "$CARGO_TARGET_DIR/$TARGET/release/$1"
 }
 
-# Compiler and linker for Linux with musl and for macOS, of PyPI; after rust_for.
+# Compiler and linker for Linux with musl and for macOS, of PyPI; after rust_for. Zig
+# 0.17 has an allocator of its own in place of musl's: a child that was forked while
+# another thread allocated hangs in its first allocation.
 zig() {
     packages python3 python3-pip
     local tools=$cross/zig
     [[ -x $tools/bin/cargo-zigbuild ]] ||
         python3 -m pip install -q --disable-pip-version-check --root-user-action ignore \
-            --target "$tools" ziglang==0.17.1 cargo-zigbuild==0.24.0
+            --target "$tools" ziglang==0.15.2 cargo-zigbuild==0.24.0
     export PYTHONPATH=$tools PATH=$tools/bin:$PATH
     CARGO=$(command -v "${cargo[0]}")
     export CARGO
