@@ -113,13 +113,15 @@ fn a_failed_open_leaves_nothing_behind() {
             .unwrap()
             .abort();
         let before_shared = Holdings::now();
-        // The queue that has the path was called, to see whether it lives, and takes a
-        // moment to hang up.
-        let back = |config: &Config| {
-            eventually(&format!("{config:?}"), || before_shared.covers_now());
-        };
+        let back = |config: &Config| before_shared.are_unchanged(&format!("{config:?}"));
+        for _ in 0..20 {
+            assert!(Push::open(Config::bind(&at(&taken))).is_err());
+            assert!(Pull::open(Config::bind(&at(&taken)).context(&shared)).is_err());
+            // The queue that has the path was called, to see whether it lives, and takes a
+            // moment to hang up.
+            eventually("it has hung up", || before_shared.covers_now());
+        }
         for config in [
-            Config::bind(&at(&taken)),
             Config::bind("nonsense"),
             Config::bind("tcp://192.0.2.1:0"),
             Config::bind(&wire.address()).also_bind("tcp://192.0.2.1:0"),
@@ -228,15 +230,10 @@ fn a_pull_keeps_nothing_of_the_peers_that_leave() {
             }
         };
         visit(300);
-        // As above: what is kept of peers adds up, what the C library keeps does not.
-        let calms = (0..4).any(|_| {
-            let before = resident();
-            visit(2000);
-            let grown = resident().saturating_sub(before);
-            println!("2000 peers: {before} KiB before, {grown} KiB more");
-            grown < 2048
-        });
-        assert!(calms, "every 2000 peers that left cost more memory");
+        let calm = settled(2048, || visit(2000));
+        let grown = || resident().saturating_sub(calm);
+        eventually("their memory is free again", || grown() < 2048);
+        println!("{calm} KiB, {} more", grown());
     });
 }
 

@@ -157,9 +157,9 @@ pub fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
-/// Asserts that all but one in a hundred took no longer than promised; returns the median.
+/// Asserts that all but one in a hundred took no longer than promised.
 #[track_caller]
-pub fn assert_prompt(what: &str, promised: Duration, mut took: Vec<Duration>) -> Duration {
+pub fn assert_prompt(what: &str, promised: Duration, mut took: Vec<Duration>) {
     assert!(took.len() >= 100, "too few tries to speak of a percentile");
     took.sort();
     let p99 = took[took.len() - 1 - took.len() / 100];
@@ -167,7 +167,6 @@ pub fn assert_prompt(what: &str, promised: Duration, mut took: Vec<Duration>) ->
     println!("{what}: p50 {median:?}, p99 {p99:?}, max {longest:?}");
     let promised = promised * patience();
     assert!(p99 <= promised, "{what}: p99 {p99:?}, max {longest:?}");
-    median
 }
 
 pub fn timed<R>(f: impl FnOnce() -> R) -> (Duration, R) {
