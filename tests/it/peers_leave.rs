@@ -48,7 +48,7 @@ fn for_a_deaf_peer(wire: &Wire, push_calls: bool) -> Waiting {
 impl Waiting {
     /// The peer is gone, and the Push has noticed: a next one that came before that would
     /// get newer messages first. Returns the Push, how many it had accepted, and where.
-    fn is_left(self) -> (Push, u64, String) {
+    fn deserted(self) -> (Push, u64, String) {
         drop(self.deaf);
         eventually("the push has noticed", || {
             self.push.stats().sent < self.accepted / 4
@@ -58,7 +58,7 @@ impl Waiting {
 }
 
 fn comes_back(wire: &Wire, push_calls: bool) {
-    let (push, accepted, _) = for_a_deaf_peer(wire, push_calls).is_left();
+    let (push, accepted, _) = for_a_deaf_peer(wire, push_calls).deserted();
     let unsent = push.abort();
     let back: Vec<_> = unsent.map(|m| number(&m)).collect();
     let missing = accepted - back.len() as u64;
@@ -73,7 +73,7 @@ fn comes_back(wire: &Wire, push_calls: bool) {
 }
 
 fn goes_to_the_next(wire: &Wire, push_calls: bool) {
-    let (push, accepted, address) = for_a_deaf_peer(wire, push_calls).is_left();
+    let (push, accepted, address) = for_a_deaf_peer(wire, push_calls).deserted();
     let pull = match push_calls {
         true => Pull::bind(&address).unwrap(),
         false => Pull::connect(&address).unwrap(),
