@@ -7,6 +7,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # Debug info of a build that nobody debugs: half of the time and the disk.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
+# Rust that is built in order to be tested, quicker; libzmq is optimised all the same, and
+# the embedding program is what a user would get.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
 # This machine's own compiler is none for another.
 unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
@@ -71,7 +74,7 @@ build_all() {
 
 # The embedding program, as it is in the repository: with the patch lines.
 build_embedded() {
-    (cd examples/embed && "${cargo[@]}" build --locked "${how[@]}")
+    (cd examples/embed && CARGO_PROFILE_RELEASE_OPT_LEVEL=3 "${cargo[@]}" build --locked "${how[@]}")
 }
 
 # And as somebody would write it who does not know of them: with libzmq as zmq-sys of
