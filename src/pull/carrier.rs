@@ -50,6 +50,11 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// The most messages that make one batch.
 const BATCH: usize = 128;
 
+/// Messages of so many bytes take longer to come than it is worth looking out
+/// for the next one, at the few gigabytes a second that a connection moves:
+/// see [`YIELDS`].
+const LARGE: usize = 64 << 10;
+
 impl<T: Item> Carrier<T> {
     pub(super) fn new(
         name: Arc<str>,
@@ -101,13 +106,17 @@ impl<T: Item> Carrier<T> {
                 self.care()?;
                 continue;
             }
-            self.receive(room)?;
+            let bytes = self.receive(room)?;
             if self.messages.is_empty() && looks > 0 {
                 looks -= 1;
                 thread::yield_now();
                 continue;
             }
-            looks = YIELDS;
+            looks = if bytes > LARGE * self.messages.len() {
+                0
+            } else {
+                YIELDS
+            };
             if self.messages.is_empty() {
                 let until = self.waits.any().then(|| Instant::now() + CARE);
                 self.attached
@@ -167,8 +176,8 @@ impl<T: Item> Carrier<T> {
         }
     }
 
-    /// Takes what is at hand, `most` messages at the most.
-    fn receive(&mut self, most: usize) -> Result<(), Failed> {
+    /// Takes what is at hand, `most` messages at the most. Returns its bytes.
+    fn receive(&mut self, most: usize) -> Result<usize, Failed> {
         native::receive(
             &self.attached.socket,
             &mut self.frames,
@@ -192,7 +201,7 @@ impl<T: Item> Carrier<T> {
         }
         self.counters.bytes.add(bytes);
         self.counters.received.add(self.messages.len() - before);
-        Ok(())
+        Ok(bytes)
     }
 
     /// Puts what was received into the channel; what finds no room there after

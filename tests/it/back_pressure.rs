@@ -48,6 +48,47 @@ fn a_sender_is_held_up_when_nobody_receives_and_goes_on_when_somebody_does() {
     });
 }
 
+/// By their number a gigabyte of them would.
+#[test]
+fn of_large_messages_only_few_wait_in_libzmq() {
+    over_ipc_and_tcp(60, |wire| {
+        const SIZE: usize = 1 << 20;
+        let (push, pull) = wire.pair(|c| c.capacity(1), |c| c.capacity(1).high_water_mark(1));
+        let accepted = fill(&push, SIZE);
+        // 16 in libzmq, as many bytes in the kernel, and one here and there.
+        assert!(accepted < 50, "{accepted}");
+        let receives = |count| {
+            for n in 0..count {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+        };
+        receives(accepted);
+        // Small ones are as many as ever.
+        let small = fill(&push, 8);
+        assert!(small >= 1000, "{small}");
+        receives(small);
+        push.drain(LONG).unwrap();
+    });
+}
+
+#[test]
+fn large_and_small_messages_by_turns_hold_nobody_up() {
+    over_ipc_and_tcp(60, |wire| {
+        let (push, pull) = wire.pair(|c| c.capacity(1), |c| c.capacity(1));
+        // First so many small ones as libzmq does not say yet that it has read.
+        let turns = [8, 1 << 20, 300_000, 8, 300_000, 8, 8];
+        let size = |n: u64| if n < 400 { 8 } else { turns[n as usize % 7] };
+        thread::scope(|scope| {
+            scope.spawn(|| (0..3000).for_each(|n| push.send(numbered(n, size(n))).unwrap()));
+            for n in 0..3000 {
+                let message = pull.recv_timeout(LONG).unwrap();
+                assert_eq!((number(&message), message.len()), (n, size(n)));
+            }
+        });
+        push.drain(LONG).unwrap();
+    });
+}
+
 /// With messages too small to fill the kernel's buffers by size, the pipes are
 /// bounded by their number.
 #[test]

@@ -157,6 +157,7 @@ fn native(target: &str, curve: bool) {
         .file("native/pushpull.cpp")
         .file("native/traffic.cpp")
         .file("native/order.cpp")
+        .file("native/large.cpp")
         .file("native/bounds.cpp")
         .file("native/mends_linux.cpp")
         .file("native/mends_bsd.cpp")

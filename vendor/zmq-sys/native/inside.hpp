@@ -190,7 +190,7 @@ template <typename T> T *as_type (void *socket_, int type_)
     return static_cast<T *> (socket);
 }
 
-//  Reads a counter of libzmq's that another thread writes, as a hint. What it writes is no
+//  Reads a number of libzmq's that another thread writes, as a hint. What it writes is no
 //  atomic, and ThreadSanitizer calls that a race; a whole word is read whole all the same.
 #if defined __has_feature
 #if __has_feature(thread_sanitizer)
@@ -198,20 +198,30 @@ template <typename T> T *as_type (void *socket_, int type_)
 #endif
 #endif
 #if defined PUSHPULL_UNSANITIZED
-PUSHPULL_UNSANITIZED uint64_t load (const uint64_t &counter_)
+template <typename T> PUSHPULL_UNSANITIZED T load (const T &number_)
 {
-    return *const_cast<const volatile uint64_t *> (&counter_);
+    return *const_cast<const volatile T *> (&number_);
 }
 #else
-inline uint64_t load (const uint64_t &counter_)
+template <typename T> T load (const T &number_)
 {
 #if defined __GNUC__ || defined __clang__
-    return __atomic_load_n (&counter_, __ATOMIC_RELAXED);
+    return __atomic_load_n (&number_, __ATOMIC_RELAXED);
 #else
-    return *const_cast<const volatile uint64_t *> (&counter_);
+    return *const_cast<const volatile T *> (&number_);
 #endif
 }
 #endif
+
+//  Writes one that another thread reads so.
+template <typename T> void store (T &number_, T value_)
+{
+#if defined __GNUC__ || defined __clang__
+    __atomic_store_n (&number_, value_, __ATOMIC_RELAXED);
+#else
+    *const_cast<volatile T *> (&number_) = value_;
+#endif
+}
 
 inline uint64_t difference (uint64_t more_, uint64_t less_)
 {
@@ -245,11 +255,7 @@ GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
 //  still to be read, which an I/O thread sets; it waits for an older one. See order.hpp.
 inline int load_mark (zmq::pipe_t &pipe_)
 {
-#if defined __GNUC__ || defined __clang__
-    return __atomic_load_n (&mark_of (pipe_), __ATOMIC_RELAXED);
-#else
-    return *const_cast<const volatile int *> (&mark_of (pipe_));
-#endif
+    return load (mark_of (pipe_));
 }
 
 inline bool is_ending (zmq::pipe_t &pipe_)

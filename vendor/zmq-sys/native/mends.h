@@ -93,6 +93,21 @@ zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_);
 zmq::pipe_t *pushpull_leaves (zmq::pipe_t *pipe_);
 void pushpull_introduced (zmq::session_base_t *session_, zmq::pipe_t *pipe_);
 
+/* Not a mend but speed: see large.cpp. */
+#define tcp_read(fd, data, size)                                               \
+    PUSHPULL_SECOND (PUSHPULL_READ_##fd, tcp_read (fd, data, size))
+#define PUSHPULL_READ__s ~, pushpull_read (this, data_, size_)
+#define tcp_write(fd, data, size)                                              \
+    PUSHPULL_SECOND (PUSHPULL_WRITE_##fd, tcp_write (fd, data, size))
+#define PUSHPULL_WRITE__s ~, pushpull_write (this, data_, size_)
+#include <stddef.h>
+namespace zmq
+{
+class stream_engine_base_t;
+int pushpull_read (stream_engine_base_t *engine_, void *data_, size_t size_);
+int pushpull_write (stream_engine_base_t *engine_, const void *data_, size_t size_);
+}
+
 #define send_pipe_hwm(to, in, out)                                             \
     PUSHPULL_SECOND (PUSHPULL_HWM_##to, ) send_pipe_hwm (to, in, out)
 #define PUSHPULL_HWM__peer                                                     \

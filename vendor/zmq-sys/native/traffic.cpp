@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "large.hpp"
 #include "order.hpp"
 
 namespace
@@ -89,6 +90,14 @@ size_t room (zmq::pipe_t &pipe_)
       difference (static_cast<uint64_t> (hwm_of (pipe_)), inside));
 }
 
+size_t largest (zmq::msg_t *frames_, size_t count_)
+{
+    size_t size = 0;
+    for (size_t i = 0; i != count_; ++i)
+        size = std::max (size, frames_[i].size ());
+    return size;
+}
+
 //  Moves messages of one frame into a pipe that has room for them all, unflushed.
 //  Returns how many, which is less only if one of them is no message.
 size_t write_run (zmq::pipe_t &pipe_, zmq::msg_t *messages_, size_t count_)
@@ -127,9 +136,10 @@ int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
         }
 
     zmq::lb_t &lb = lb_of (*socket);
-    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0
-        || someone_left (*socket) || !find_room (*socket, lb)
-        || someone_left (*socket))
+    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0)
+        return -1;
+    make_room_for (*socket, largest (frames, count_));
+    if (someone_left (*socket) || !find_room (*socket, lb) || someone_left (*socket))
         return -1;
 
     zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
@@ -174,6 +184,7 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
     const size_t stride = zmq::message_pipe_granularity;
 
     zmq::msg_t *const messages = as_msg (messages_);
+    make_room_for (*socket, messages[0].check () ? messages[0].size () : 0);
     size_t sent = 0;
     size_t unflushed = 0;
     bool asked = false;

@@ -1,0 +1,151 @@
+//  Messages that are as large as what a connection reads or writes at once, or larger.
+//
+//  libzmq reads and writes them where they lie, but for the part that shares its batch
+//  with a neighbour, which is copied. With batches as large as ours that can be a
+//  quarter of every message. So beside a large message batches are short.
+//
+//  And as they are counted and not weighed, a pipe would hold a gigabyte of them before
+//  it is full, memory that nobody has touched for long, while its connection needs a few
+//  to be kept busy. So a pipe of a PUSH socket is full with fewer. That takes both its
+//  ends: the one that reads tells every so many messages how far it is, and was going to
+//  do so at half of the high-water mark. It says it more often from its first large
+//  message on, and only where that is seen, the other end counts on it.
+
+#include "large.hpp"
+
+#include <algorithm>
+
+#include "tcp.hpp"
+#include "v2_decoder.hpp"
+
+namespace
+{
+//  libzmq's own size of a batch.
+const size_t short_batch = 8192;
+
+typedef zmq::decoder_base_t<zmq::v2_decoder_t, zmq::shared_message_memory_allocator>
+  decoder_base_t;
+typedef zmq::encoder_base_t<zmq::v2_encoder_t> v2_base_t;
+typedef zmq::encoder_base_t<zmq::v3_1_encoder_t> v3_1_base_t;
+
+GRANT (zmq::i_decoder *, decoder_of, zmq::stream_engine_base_t, _decoder);
+GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
+GRANT (unsigned char *, inpos_of, zmq::stream_engine_base_t, _inpos);
+GRANT (zmq::msg_t, tx_msg_of, zmq::stream_engine_base_t, _tx_msg);
+GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _options);
+GRANT (zmq::msg_t, in_progress_of, zmq::v2_decoder_t, _in_progress);
+GRANT (unsigned char *, read_pos_of, decoder_base_t, _read_pos);
+GRANT (size_t, to_read_of, decoder_base_t, _to_read);
+GRANT (const size_t, room_of_v2, v2_base_t, _buf_size);
+GRANT (const size_t, room_of_v3_1, v3_1_base_t, _buf_size);
+GRANT (int, lwm_of, zmq::pipe_t, _lwm);
+
+void send_activate_write (zmq::object_t &, zmq::pipe_t *, uint64_t);
+template <typename M, M At> struct send_activate_write_grant
+{
+    friend void
+    send_activate_write (zmq::object_t &from_, zmq::pipe_t *to_, uint64_t read_)
+    {
+        (from_.*At) (to_, read_);
+    }
+};
+template struct send_activate_write_grant<
+  decltype (&zmq::object_t::send_activate_write),
+  &zmq::object_t::send_activate_write>;
+
+//  How many messages of that size a connection is kept busy with, from the time when one
+//  of them is written to that when the next ones have come.
+int enough (size_t size_)
+{
+    const size_t bytes = 16 << 20;
+    const size_t least = 4;
+    return static_cast<int> (std::max (bytes / size_, least));
+}
+
+//  On the I/O thread, which reads the pipe. What it says now ends all doubt about what it
+//  had read before.
+void speak_often (zmq::pipe_t *pipe_, size_t size_)
+{
+    const int often = enough (size_) / 2;
+    if (!pipe_ || !is_active (*pipe_) || lwm_of (*pipe_) <= often)
+        return;
+    store (lwm_of (*pipe_), often);
+    send_activate_write (*pipe_, peer_of (*pipe_), msgs_read_of (*pipe_));
+}
+
+//  What libzmq declares const and we change all the same: a connection's copy of its
+//  socket's batch sizes, which is all that is still read of that once it has an encoder
+//  and a decoder, and the size of the encoder's buffer, which never becomes larger than
+//  it was. The objects are not const themselves, and every look at these is behind a
+//  call that the compiler can't see through.
+template <typename T> void set (const T &size_, size_t value_)
+{
+    const_cast<T &> (size_) = static_cast<T> (value_);
+}
+
+bool set_room (zmq::i_encoder *encoder_, size_t room_)
+{
+    if (zmq::v3_1_encoder_t *v31 = dynamic_cast<zmq::v3_1_encoder_t *> (encoder_))
+        set (room_of_v3_1 (*v31), room_);
+    else if (zmq::v2_encoder_t *v2 = dynamic_cast<zmq::v2_encoder_t *> (encoder_))
+        set (room_of_v2 (*v2), room_);
+    else
+        return false;
+    return true;
+}
+}
+
+//  libzmq would fill a buffer. With the rest of a large message still to come, it is read
+//  to where it belongs and no further; and after it only what tells how large the next
+//  one is.
+int zmq::pushpull_read (stream_engine_base_t *engine_, void *data_, size_t size_)
+{
+    const fd_t fd = fd_of (*engine_);
+    v2_decoder_t *const decoder = dynamic_cast<v2_decoder_t *> (decoder_of (*engine_));
+    if (!decoder || data_ != inpos_of (*engine_))
+        return tcp_read (fd, data_, size_);
+    const int &batch = engine_options_of (*engine_).in_batch_size;
+    if (in_progress_of (*decoder).size () >= size_) {
+        set (batch, short_batch);
+        inpos_of (*engine_) = read_pos_of (*decoder);
+        return tcp_read (fd, read_pos_of (*decoder), to_read_of (*decoder));
+    }
+    const size_t wanted = std::min (size_, static_cast<size_t> (batch));
+    set (batch, size_);
+    return tcp_read (fd, data_, wanted);
+}
+
+//  The next batch is short while a large message is on its way. What is left of that is
+//  more than a batch then, and goes from where it lies.
+int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_t size_)
+{
+    session_base_t &session = *session_of (*engine_);
+    const size_t whole = options_of (session).out_batch_size;
+    const size_t size = tx_msg_of (*engine_).size ();
+    const bool is_large = size >= whole;
+    if (is_large && options_of (session).type == ZMQ_PUSH)
+        speak_often (session_pipe_of (session), size);
+    const size_t wanted = is_large ? std::min (whole, short_batch) : whole;
+    const int &batch = engine_options_of (*engine_).out_batch_size;
+    if (static_cast<size_t> (batch) != wanted && set_room (encoder_of (*engine_), wanted))
+        set (batch, wanted);
+    return tcp_write (fd_of (*engine_), data_, size_);
+}
+
+void make_room_for (zmq::push_t &socket_, size_t size_)
+{
+    const zmq::options_t &options = options_of (socket_);
+    const bool is_large = size_ >= static_cast<size_t> (options.out_batch_size);
+    out_pipes_t &pipes = lb_pipes_of (lb_of (socket_));
+    for (out_pipes_t::size_type i = 0, end = pipes.size (); i != end; ++i) {
+        zmq::pipe_t &pipe = *pipes[i];
+        const bool is_short = hwm_of (pipe) < options.sndhwm;
+        if (hwm_of (pipe) <= 0 || !(is_large || is_short) || !is_active (pipe)
+            || !on_io_thread (*socket_.get_ctx (), *peer_of (pipe)))
+            continue;
+        const int often = load (lwm_of (*peer_of (pipe)));
+        const int room = is_large && 2 * often <= enough (size_) ? enough (size_)
+                                                                : options.sndhwm;
+        hwm_of (pipe) = std::min (room, options.sndhwm);
+    }
+}
