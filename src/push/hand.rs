@@ -14,9 +14,13 @@ use crate::{
 /// one message of several frames, then whatever comes behind that.
 #[derive(Default)]
 pub(super) struct Hand {
+    /// The longest run, if it is to be shorter than `RUN`.
+    most: Option<usize>,
     run: Vec<RawFrame>,
     /// How many bytes each of the run had, for those that are gone.
     sizes: Vec<usize>,
+    /// The sum of those.
+    bytes: usize,
     /// How many times `RUN` the run may be long, less one.
     longer: usize,
     /// How many of the run libzmq has taken; these frames are empty.
@@ -40,25 +44,42 @@ pub(super) enum Stop {
     Left,
 }
 
-/// The longest run for one peer: long enough to make the cost of a call
-/// vanish, short enough to stay in the first-level cache (64 bytes a frame).
-pub(super) const RUN: usize = 128;
+/// The longest run for one peer: long enough for few calls and wake-ups, as much
+/// as goes into half of a pipe with the usual high-water mark.
+pub(super) const RUN: usize = 512;
+
+/// The most bytes in a run: what a connection takes in a few system calls.
+const BYTES: usize = 1 << 20;
 
 /// The most peers for each of which a run is made longer. Every call wakes
 /// every connection that got something, so each should get several.
-const PEERS: usize = 16;
+const PEERS: usize = 4;
 
 /// The place of `whole` among the tickets.
 const WHOLE: usize = usize::MAX - 1;
 
 impl Hand {
+    /// For a channel of so many items: whoever wants few messages to wait in
+    /// it does not want hundreds behind it.
+    pub(super) fn behind(capacity: Option<usize>) -> Self {
+        let most = capacity.filter(|c| *c < RUN).map(|c| c.max(1));
+        Self {
+            most,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.gone == self.run.len() && self.whole.is_empty() && self.behind.is_empty()
     }
 
     /// Whether another message would still be part of the run.
     pub(super) fn has_room(&self) -> bool {
-        self.run.len() < RUN * (1 + self.longer) && self.whole.is_empty() && self.behind.is_empty()
+        let most = self.most.unwrap_or(RUN * (1 + self.longer));
+        self.run.len() < most
+            && self.bytes < BYTES
+            && self.whole.is_empty()
+            && self.behind.is_empty()
     }
 
     /// Takes a message of so many bytes.
@@ -79,6 +100,7 @@ impl Hand {
             Parts::One(frame) => {
                 self.run.push(frame.into_raw());
                 self.sizes.push(size);
+                self.bytes += size;
             }
             Parts::Many(frames) => {
                 self.whole_size = size;
@@ -115,6 +137,7 @@ impl Hand {
             }
             RawFrame::forget_sent(&mut self.run);
             self.sizes.clear();
+            self.bytes = 0;
             self.gone = 0;
             if !self.whole.is_empty() {
                 if !native::send_whole(socket, &mut self.whole)? {
@@ -166,6 +189,7 @@ impl Hand {
     pub(super) fn take_all(&mut self) -> Vec<Message> {
         let gone = std::mem::take(&mut self.gone);
         self.sizes.clear();
+        self.bytes = 0;
         let run = self.run.drain(..).skip(gone);
         let mut all: Vec<_> = run.map(Message::from_raw).collect();
         if !self.whole.is_empty() {

@@ -19,7 +19,7 @@ use crate::{
 const RUN: u64 = 8;
 const HELD: u64 = 50;
 /// The most that a worker has in hand.
-const HAND: u64 = 128;
+const HAND: u64 = HELD;
 const SMALL: &str = "capacity=50&high_water_mark=50";
 /// What two connections hold, one on each side of a bad line, at the least
 /// average size of a player's messages.

@@ -21,7 +21,7 @@ const UNDER_WAY: u64 = 8 << 20;
 const BYTES_EACH: u64 = 1000;
 const HELD: u64 = 50;
 /// The most that a worker has in hand.
-const HAND: u64 = 128;
+const HAND: u64 = HELD;
 const SMALL: &str = "capacity=50&high_water_mark=50";
 const QUICK: &str = "&capacity=50&high_water_mark=50&reconnect=1ms,20ms";
 
