@@ -83,7 +83,7 @@ impl Attached {
         let socket = context.socket(kind).map_err(out_of)?;
         gone.sockets.push(native::identity(&socket));
         let (control, listener) = Control::pair(&context, &mut gone.sockets).map_err(out_of)?;
-        configure(&socket, config)?;
+        configure(&socket, kind, config)?;
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);
         }
@@ -213,7 +213,7 @@ fn warn_of_loss(name: &str, endpoints: &[Endpoint]) {
     }
 }
 
-fn configure(socket: &Socket, config: &Config) -> Result<(), OpenError> {
+fn configure(socket: &Socket, kind: SocketKind, config: &Config) -> Result<(), OpenError> {
     let millis = |d: Duration| d.as_millis() as i32;
     let hwm = config.high_water_mark as i32;
     let (first, longest) = config.reconnect;
@@ -251,8 +251,12 @@ fn configure(socket: &Socket, config: &Config) -> Result<(), OpenError> {
             "only_connected_peers",
             sys::ZMQ_IMMEDIATE,
             // Stock libzmq can't give back what it keeps for a peer that has
-            // never come, so it gets none.
-            i32::from(config.only_connected_peers || !cfg!(pushpull_native)),
+            // never come, so it gets none. A Pull would lose what has come of a
+            // peer that leaves.
+            i32::from(
+                matches!(kind, SocketKind::Push)
+                    && (config.only_connected_peers || !cfg!(pushpull_native)),
+            ),
         ),
         ("backlog", sys::ZMQ_BACKLOG, BACKLOG),
     ] {

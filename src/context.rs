@@ -152,7 +152,7 @@ impl Context {
                 .name("pushpull undertaker".to_owned())
                 .spawn(move || drop(context));
             if let Err(e) = spawned {
-                log::warn!("waiting for a name to resolve: {e}");
+                crate::say::say(|| log::warn!("waiting for a name to resolve: {e}"));
             }
         }
     }

@@ -14,6 +14,7 @@ mod native;
 mod pull;
 mod push;
 mod receipt;
+mod say;
 mod stall;
 mod stats;
 mod unsent;

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     control::CARE,
     monitor::{Event, Monitor, WaitingFor},
-    worker::say,
+    say::say,
 };
 
 pub(crate) struct Stall {

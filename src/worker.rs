@@ -78,12 +78,6 @@ pub(crate) fn guarded<R>(
     }
 }
 
-/// Writes to the log where nothing may come in between: the logger is the
-/// program's, and what it panics at must not cost a message.
-pub(crate) fn say(line: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(line));
-}
-
 /// An operation that failed, and what it was.
 #[derive(Debug)]
 pub(crate) struct Failed(pub &'static str, pub Failure);

@@ -215,7 +215,9 @@ impl Drop for SocketFile {
         let _lock = lock(folder_of(&self.path), &endpoint, CLOSE_PATIENCE);
         if Self::identity_at(&self.path).ok() == Some(self.identity) {
             if let Err(e) = fs::unlink(&self.path) {
-                log::warn!("{endpoint}: the socket file could not be removed: {e}");
+                crate::say::say(|| {
+                    log::warn!("{endpoint}: the socket file could not be removed: {e}");
+                });
             }
         }
     }

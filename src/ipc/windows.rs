@@ -312,7 +312,9 @@ impl Drop for SocketFile {
         if identity_at(&self.path).ok() == Some(self.identity) {
             if let Err(e) = fs::remove_file(&self.path) {
                 let path = self.path.display();
-                log::warn!("{path}: the socket file could not be removed: {e}");
+                crate::say::say(|| {
+                    log::warn!("{path}: the socket file could not be removed: {e}");
+                });
             }
         }
     }

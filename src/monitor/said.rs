@@ -8,7 +8,7 @@ use std::{
 use zmq_sys as sys;
 
 use super::{Event, HandshakeFailure, LastError, Monitor};
-use crate::{context::Failure, worker::say};
+use crate::{context::Failure, say::say};
 
 /// Connections can fail as often as a peer likes; a warning about them comes no
 /// more often than this.

@@ -137,7 +137,9 @@ pub(crate) fn pipes(socket: &Socket) -> usize {
 fn depth(socket: &Socket) -> (u64, u64) {
     let (mut outbound, mut inbound) = (0, 0);
     // SAFETY: the socket is open and this thread's own.
-    if unsafe { sys::pushpull_depth(socket.raw(), &mut outbound, &mut inbound) } == -1 {
+    let done =
+        unsafe { sys::pushpull_depth(socket.raw(), &mut outbound, &mut inbound, ptr::null_mut()) };
+    if done == -1 {
         return (0, 0);
     }
     (outbound, inbound)

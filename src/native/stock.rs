@@ -88,9 +88,11 @@ pub(crate) fn receive(
     _: &mut Waits,
 ) -> Result<(), Failure> {
     while frames.len() < most {
-        match socket.recv_frame()? {
-            Some(frame) => frames.push(frame),
-            None => break,
+        match socket.recv_frame() {
+            Ok(Some(frame)) => frames.push(frame),
+            Err(failure) if frames.is_empty() => return Err(failure),
+            // It comes again when these are handed over.
+            Ok(None) | Err(_) => break,
         }
     }
     Ok(())

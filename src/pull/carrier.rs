@@ -16,9 +16,10 @@ use crate::{
     message::{Item, Message},
     monitor::WaitingFor,
     native,
+    say::say,
     stall::Stall,
     stats::Counters,
-    worker::{guarded, say, Failed},
+    worker::{guarded, Failed},
 };
 
 /// What a worker leaves behind.
@@ -49,6 +50,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The most messages that make one batch.
 const BATCH: usize = 128;
+
+/// The most messages that are taken from libzmq at once, otherwise.
+const RUN: usize = 512;
 
 /// Messages of so many bytes take longer to come than it is worth looking out
 /// for the next one, at the few gigabytes a second that a connection moves:
@@ -126,7 +130,7 @@ impl<T: Item> Carrier<T> {
                 continue;
             }
             if self.hand_over() == Woken::Gone {
-                log::info!("{}: the last receiver is gone, ending", self.name);
+                say(|| log::info!("{}: the last receiver is gone, ending", self.name));
                 return Ok(());
             }
         }
@@ -172,7 +176,7 @@ impl<T: Item> Carrier<T> {
         if T::IS_BATCH && items > 0 {
             BATCH
         } else {
-            items.min(BATCH)
+            items.min(RUN)
         }
     }
 
@@ -266,6 +270,9 @@ impl<T: Item> Carrier<T> {
     }
 
     fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
+        // Connections that have just come in count, too. It fails only when the
+        // context has ended.
+        let _ = self.care();
         let waiting = native::waiting(&self.attached.socket);
         // This ends the connections that came in. What they had received whole
         // can still be taken, and then their pipes are gone.

@@ -23,9 +23,10 @@ use crate::{
     intake::Intake,
     message::{Item, Message},
     native,
+    say::say,
     stall::Stall,
     stats::Counters,
-    worker::{guarded, say, Failed},
+    worker::{guarded, Failed},
 };
 
 /// The worker: it owns the socket, and one item at a time.
@@ -54,6 +55,8 @@ pub(super) struct Carrier<T: Item> {
     pub(super) stall: Stall,
     /// When its turn came.
     pub(super) since: Option<Instant>,
+    /// When it looked after its socket last.
+    cared: Instant,
     pub(super) report: Option<Sender<Outcome<T>>>,
     pub(super) counters: Arc<Counters>,
     pub(super) send_deadline: Option<Duration>,
@@ -106,6 +109,7 @@ impl<T: Item> Carrier<T> {
         spillway: Option<Arc<Spillway<T>>>,
         config: &Config,
     ) -> Self {
+        let capacity = intake.receiver().capacity().filter(|_| !T::IS_BATCH);
         Self {
             stall: Stall::new(&name, &attached.monitor, config.stall_after),
             numbers,
@@ -118,9 +122,10 @@ impl<T: Item> Carrier<T> {
             again: Hand::default(),
             aside: Vec::new(),
             aside_most: config.high_water_mark as usize,
-            hand: Hand::default(),
+            hand: Hand::behind(capacity),
             untold: VecDeque::new(),
             since: None,
+            cared: Instant::now(),
             report,
             counters: Arc::default(),
             send_deadline: config.send_deadline,
@@ -164,6 +169,10 @@ impl<T: Item> Carrier<T> {
                 self.rest()?;
                 continue;
             }
+            // Where there is always something to be sent, too.
+            if self.cared.elapsed() >= CARE {
+                self.care()?;
+            }
             if self.hands_are_empty() {
                 let Some(intake) = &self.intake else {
                     return Ok(End::Done);
@@ -178,7 +187,7 @@ impl<T: Item> Carrier<T> {
                         }
                     }
                     Next::Gone => {
-                        log::info!("{}: the last sender is gone, draining", self.name);
+                        say(|| log::info!("{}: the last sender is gone, draining", self.name));
                         return self.finish(None);
                     }
                     Next::Ordered => continue,
@@ -199,6 +208,7 @@ impl<T: Item> Carrier<T> {
     }
 
     fn care(&mut self) -> Result<(), Failed> {
+        self.cared = Instant::now();
         native::care(&self.attached.socket).map_err(|f| Failed("look after its socket", f))?;
         self.rescue();
         Ok(())
@@ -312,8 +322,10 @@ impl<T: Item> Carrier<T> {
                 }
             };
             let now = Instant::now();
+            // What a peer left behind has no number any more to expire by.
             let expiry = self
                 .since
+                .filter(|_| !self.untold.is_empty())
                 .zip(self.send_deadline)
                 .and_then(|(s, d)| s.checked_add(d));
             let wake = [until, expiry, Some(now + patience)]
@@ -332,7 +344,7 @@ impl<T: Item> Carrier<T> {
             if passed(until) {
                 return Ok(Woken::Late);
             }
-            if passed(expiry) && !self.untold.is_empty() {
+            if passed(expiry) {
                 self.expire();
                 return Ok(Woken::Ready);
             }

@@ -15,9 +15,10 @@ use crate::{
     message::Item,
     native::{self, Flow},
     receipt::ReturnReason,
+    say::say,
     stats::Stats,
     unsent::Unsent,
-    worker::{say, Failed},
+    worker::Failed,
 };
 
 /// What a worker leaves behind.

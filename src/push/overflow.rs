@@ -8,7 +8,7 @@ use std::sync::{
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Outcome;
-use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, stats::Stats, worker::say};
+use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, say::say, stats::Stats};
 
 /// What a Push does with an item for which its channel has no room; see
 /// [`Config::overflow`](crate::Config::overflow).

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{carrier::Carrier, Outcome};
-use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, worker::say};
+use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, say::say};
 
 /// How often at the most the log says that items expired, each time how many.
 const LOG_AGAIN: Duration = Duration::from_secs(10);

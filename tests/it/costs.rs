@@ -6,7 +6,9 @@ use std::{fs, thread, time::Duration};
 use pushpull::{Config, Context, Pull, Push};
 
 use crate::{
-    harness::{at, eventually, in_own_process, ms, patience, raw_pull, raw_push, Wire, LONG},
+    harness::{
+        at, eventually, in_own_process, ms, numbered, patience, raw_pull, raw_push, Wire, LONG,
+    },
     meter::{descriptors, effort, resident, settled, threads, Holdings},
 };
 
@@ -234,6 +236,31 @@ fn a_pull_keeps_nothing_of_the_peers_that_leave() {
         let grown = || resident().saturating_sub(calm);
         eventually("their memory is free again", || grown() < 2048);
         println!("{calm} KiB, {} more", grown());
+    });
+}
+
+#[test]
+fn a_push_whose_peer_left_behind_what_is_past_its_deadline_rests() {
+    in_own_process(60, || {
+        let wire = Wire::new("ipc");
+        let push = Push::open(Config::bind(&wire.address()).send_deadline(ms(50))).unwrap();
+        let context = zmq::Context::new();
+        let deaf = raw_pull(&context);
+        deaf.set_rcvhwm(1).unwrap();
+        deaf.connect(&at(&push)).unwrap();
+        for n in 0..500 {
+            push.send(numbered(n, 64 << 10)).unwrap();
+        }
+        eventually("libzmq has them", || push.stats().sent == 500);
+        drop(deaf);
+        eventually("the push has noticed", || push.stats().sent < 500);
+        thread::sleep(ms(100));
+        let before = effort();
+        thread::sleep(ms(500));
+        let (waits, time) = effort();
+        assert!(waits - before.0 < 50, "{} waits", waits - before.0);
+        assert!(time - before.1 < ms(50), "{:?}", time - before.1);
+        push.abort().for_each(drop);
     });
 }
 

@@ -126,3 +126,86 @@ fn what_waited_for_the_only_connected_peer_comes_back_when_it_leaves() {
 fn what_waited_for_the_only_connected_peer_goes_to_the_next_in_order() {
     over_ipc_and_tcp(60, |wire| goes_to_the_next(wire, true));
 }
+
+/// Its own end of the connection is that of the socket, which is told to let go of what it
+/// holds, too.
+#[test]
+fn what_a_calling_pull_has_of_a_peer_that_left_is_received() {
+    const COUNT: u64 = 500;
+    over_ipc_and_tcp(60, |wire| {
+        let push = Push::bind(&wire.address()).unwrap();
+        let config = Config::connect(&at(&push)).only_connected_peers(true);
+        let pull = Pull::open(config.capacity(1)).unwrap();
+        for n in 0..COUNT {
+            push.send(numbered(n, 100)).unwrap();
+        }
+        push.drain(LONG).unwrap();
+        eventually("it has left", || pull.peers() == 0);
+        for n in 0..COUNT {
+            assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+        }
+    });
+}
+
+#[test]
+fn a_close_gives_back_all_that_many_peers_left_behind() {
+    const PEERS: u64 = 200;
+    const EACH: u64 = 1000;
+    over_ipc_and_tcp(60, |wire| {
+        let pull = Pull::open(Config::bind(&wire.address()).capacity(1)).unwrap();
+        let context = pushpull::Context::new().unwrap();
+        for peer in 0..PEERS {
+            let push = Push::open(Config::connect(&at(&pull)).context(&context)).unwrap();
+            for n in 0..EACH {
+                push.send(numbered(peer * EACH + n, 8)).unwrap();
+            }
+            push.drain(LONG).unwrap();
+        }
+        eventually("all have left", || pull.peers() == 0);
+        let mut last = [None; PEERS as usize];
+        let mut count = 0;
+        for message in pull.close().unwrap() {
+            let n = number(&message);
+            let last = &mut last[(n / EACH) as usize];
+            assert!(last.is_none_or(|last| n == last + 1), "{n} after {last:?}");
+            *last = Some(n);
+            count += 1;
+        }
+        assert_eq!(count, PEERS * EACH);
+    });
+}
+
+/// Where there are many peers, nobody looks after each before each send.
+#[test]
+fn a_push_that_is_never_idle_looks_after_many_peers_that_leave() {
+    const PEERS: usize = 70;
+    const EACH: u64 = 20;
+    within(60, || {
+        let wire = Wire::new("ipc");
+        let push = Push::bind(&wire.address()).unwrap();
+        let context = zmq::Context::new();
+        let mut peers: Vec<_> = (0..PEERS)
+            .map(|_| {
+                let deaf = raw_pull(&context);
+                deaf.set_rcvhwm(1).unwrap();
+                deaf.connect(&at(&push)).unwrap();
+                deaf
+            })
+            .collect();
+        eventually("all are there", || push.peers() == PEERS);
+        let count = PEERS as u64 * EACH;
+        for n in 0..count {
+            push.send(numbered(n, 64 << 10)).unwrap();
+        }
+        eventually("libzmq has them", || push.stats().sent == count);
+        peers.truncate(1);
+        let mut more = 0;
+        eventually("they are taken back", || {
+            push.send(numbered(0, 8)).unwrap();
+            more += 1;
+            std::thread::sleep(ms(50));
+            push.stats().sent < count / 2
+        });
+        assert!(push.abort().count() as u64 > count / 2);
+    });
+}

@@ -1,13 +1,22 @@
 //! Peers that leave or misbehave where a queue outlives the connection: it calls, or ends
 //! at that moment.
 
-use std::{net::TcpListener, sync::mpsc, thread, time::Duration};
+use std::{
+    net::TcpListener,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
 
 use pushpull::{Config, Message, Pull, Push};
 
 use crate::{
     harness::{
-        at, eventually, in_own_process, ms, number, numbered, over_ipc_and_tcp, within, Wire, LONG,
+        at, eventually, in_own_process, ms, number, numbered, over_bare_streams, over_ipc_and_tcp,
+        within, Wire, LONG,
     },
     stranger::{shaken_hands, Line, Stranger},
 };
@@ -100,5 +109,30 @@ fn an_end_beside_a_peer_that_leaves_in_mid_message_does_not_abort_the_process() 
             push.abort().for_each(drop);
             peer.join().unwrap();
         }
+    });
+}
+
+/// The Push hears of them, and that they have room for a message, at one time.
+#[test]
+fn rogues_that_talk_to_a_busy_push_are_thrown_out_once() {
+    over_bare_streams(60, |wire| {
+        let push = Push::bind(&wire.address()).unwrap();
+        let pull = Pull::connect(&at(&push)).unwrap();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let numbers = (0..).take_while(|_| !over.load(Relaxed));
+                numbers.for_each(|n| push.send(numbered(n, 8)).unwrap());
+            });
+            scope.spawn(|| while !over.load(Relaxed) && pull.recv_timeout(LONG).is_ok() {});
+            let mut hello = shaken_hands("PULL");
+            hello.extend([0; 64 << 10]);
+            for _ in 0..200 {
+                let mut rogue = Stranger::call(&at(&push));
+                rogue.say(&hello).is_hung_up_on();
+            }
+            over.store(true, Relaxed);
+        });
+        push.abort().for_each(drop);
     });
 }

@@ -1,6 +1,6 @@
 //  bounded-messages; see mends.h.
 
-#include "precompiled.hpp"
+#include "inside.hpp"
 
 #include <atomic>
 #include <stdint.h>
@@ -20,39 +20,25 @@ void pushpull_max_frames (uint64_t frames_)
 
 #if defined ZMQ_IOTHREAD_POLLER_USE_EPOLL
 
+#include <algorithm>
 #include <map>
 #include <new>
 #include <vector>
 
 #include "epoll.hpp"
 #include "err.hpp"
-#include "pipe.hpp"
-#include "session_base.hpp"
-#include "stream_engine_base.hpp"
-#include "ypipe.hpp"
-
-#include "grant.hpp"
 
 namespace
 {
-typedef zmq::ypipe_base_t<zmq::msg_t> upipe_t;
-typedef zmq::ypipe_t<zmq::msg_t, zmq::message_pipe_granularity> ypipe_t;
 typedef zmq::yqueue_t<zmq::msg_t, zmq::message_pipe_granularity> yqueue_t;
 
 GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _options);
 GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
 GRANT (bool, io_error_of, zmq::stream_engine_base_t, _io_error);
-GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
 GRANT (const bool, is_calling, zmq::session_base_t, _active);
-GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
-GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
-GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
-GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
-GRANT (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
 GRANT (yqueue_t, queue_of, ypipe_t, _queue);
 GRANT (zmq::msg_t *, flushable_of, ypipe_t, _f);
 
-GRANT_STATE (is_active, active);
 
 //  The object that a poller's entry belongs to.
 zmq::i_poll_events *sink_of (void *entry_);
@@ -301,8 +287,11 @@ void pushpull_bounds_deaf (void *entry_)
     //  A PUSH socket reads its pipe never, a PULL socket when its user does.
     if (!is_push (entry_))
         return;
+    std::vector<void *> &deaf = bounds ().deaf;
+    if (std::find (deaf.begin (), deaf.end (), entry_) != deaf.end ())
+        return;
     try {
-        bounds ().deaf.push_back (entry_);
+        deaf.push_back (entry_);
     }
     catch (const std::bad_alloc &) {
     }
@@ -342,10 +331,7 @@ void pushpull_ending (void *entry_)
     zmq::pipe_t *const pipe = session_pipe_of (*session_of (*engine));
     if (!is_active (*pipe))
         return;
-#if defined __GNUC__ || defined __clang__
-    __atomic_fetch_or (&mark_of (*peer_of (*pipe)), PUSHPULL_ENDING,
-                       __ATOMIC_RELAXED);
-#endif
+    add_mark (*peer_of (*pipe), PUSHPULL_ENDING);
 }
 
 #endif

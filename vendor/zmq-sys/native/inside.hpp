@@ -7,6 +7,7 @@
 
 #include "precompiled.hpp"
 
+#include <chrono>
 #include <vector>
 
 #include "config.hpp"
@@ -235,18 +236,33 @@ inline uint64_t unread (zmq::pipe_t &near_)
                        load (msgs_read_of (*peer_of (near_))));
 }
 
-//  Whether a pipe of a fair queue has a message. If not, another pipe takes its place,
-//  as in libzmq's own search; and if it had only its end to tell, it goes.
+//  Takes a pipe out of a fair queue's turn, and leaves the current one the current one,
+//  unless it is that.
+inline void take_out (zmq::fq_t &fq_, in_pipes_t::size_type at_)
+{
+    if (at_ >= fq_active_of (fq_))
+        return;
+    const in_pipes_t::size_type last = --fq_active_of (fq_);
+    fq_pipes_of (fq_).swap (at_, last);
+    if (fq_current_of (fq_) == last)
+        fq_current_of (fq_) = at_ == last ? 0 : at_;
+}
+
+//  Whether a pipe of a fair queue has a message. If not, it is out, as in libzmq's own
+//  search; and if it had only its end to tell, it goes.
 inline bool is_readable (zmq::fq_t &fq_, in_pipes_t::size_type at_)
 {
-    in_pipes_t &pipes = fq_pipes_of (fq_);
-    if (pipes[at_]->check_read ())
+    if (fq_pipes_of (fq_)[at_]->check_read ())
         return true;
-    const in_pipes_t::size_type active = --fq_active_of (fq_);
-    pipes.swap (at_, active);
-    if (fq_current_of (fq_) == active)
-        fq_current_of (fq_) = 0;
+    take_out (fq_, at_);
     return false;
+}
+
+inline int64_t now_ms ()
+{
+    return std::chrono::duration_cast<std::chrono::milliseconds> (
+             std::chrono::steady_clock::now ().time_since_epoch ())
+      .count ();
 }
 
 GRANT (int, mark_of, zmq::pipe_t, _server_socket_routing_id);
@@ -258,6 +274,25 @@ inline int load_mark (zmq::pipe_t &pipe_)
     return load (mark_of (pipe_));
 }
 
+//  The marks of a pipe change on the socket's thread, but for one.
+inline void add_mark (zmq::pipe_t &pipe_, int bits_)
+{
+#if defined __GNUC__ || defined __clang__
+    __atomic_fetch_or (&mark_of (pipe_), bits_, __ATOMIC_RELAXED);
+#else
+    mark_of (pipe_) |= bits_;
+#endif
+}
+
+inline void drop_mark (zmq::pipe_t &pipe_, int bits_)
+{
+#if defined __GNUC__ || defined __clang__
+    __atomic_fetch_and (&mark_of (pipe_), ~bits_, __ATOMIC_RELAXED);
+#else
+    mark_of (pipe_) &= ~bits_;
+#endif
+}
+
 inline bool is_ending (zmq::pipe_t &pipe_)
 {
     return is_left (pipe_)
@@ -267,9 +302,10 @@ inline bool is_ending (zmq::pipe_t &pipe_)
 //  Whether a pipe came before another one.
 inline bool is_older (zmq::pipe_t &one_, zmq::pipe_t &other_)
 {
+    //  Above the number are three marks.
     const uint32_t from = static_cast<uint32_t> (load_mark (other_));
     const uint32_t to = static_cast<uint32_t> (load_mark (one_));
-    return static_cast<int32_t> ((to - from) << 2) < 0;
+    return static_cast<int32_t> ((to - from) << 3) < 0;
 }
 
 inline zmq::msg_t *as_msg (zmq_msg_t *message_)

@@ -1,4 +1,4 @@
-//  Messages that are as large as what a connection reads or writes at once, or larger.
+//  Messages that are as large as what a connection of ours writes at once, or larger.
 //
 //  libzmq reads and writes them where they lie, but for the part that shares its batch
 //  with a neighbour, which is copied. With batches as large as ours that can be a
@@ -20,6 +20,7 @@
 
 namespace
 {
+const size_t large = 256 << 10;
 //  libzmq's own size of a batch.
 const size_t short_batch = 8192;
 
@@ -121,8 +122,10 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
 {
     session_base_t &session = *session_of (*engine_);
     const size_t whole = options_of (session).out_batch_size;
-    const size_t size = tx_msg_of (*engine_).size ();
-    const bool is_large = size >= whole;
+    zmq::msg_t &last = tx_msg_of (*engine_);
+    //  The end of a pipe that is terminated has no size.
+    const size_t size = last.check () && !last.is_delimiter () ? last.size () : 0;
+    const bool is_large = size >= large;
     if (is_large && options_of (session).type == ZMQ_PUSH)
         speak_often (session_pipe_of (session), size);
     const size_t wanted = is_large ? std::min (whole, short_batch) : whole;
@@ -135,7 +138,7 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
 void make_room_for (zmq::push_t &socket_, size_t size_)
 {
     const zmq::options_t &options = options_of (socket_);
-    const bool is_large = size_ >= static_cast<size_t> (options.out_batch_size);
+    const bool is_large = size_ >= large;
     out_pipes_t &pipes = lb_pipes_of (lb_of (socket_));
     for (out_pipes_t::size_type i = 0, end = pipes.size (); i != end; ++i) {
         zmq::pipe_t &pipe = *pipes[i];

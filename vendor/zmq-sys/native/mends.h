@@ -73,7 +73,8 @@ void pushpull_failing (zmq::session_base_t *session_);
    needs to know when a pipe is made, comes to its socket, and goes. Number and marks are
    kept in a field that means something to SERVER sockets alone, which set it before, and
    the peer's name in one of ROUTER's. */
-#define PUSHPULL_NUMBER ((1 << 30) - 1)
+#define PUSHPULL_NUMBER ((1 << 29) - 1)
+#define PUSHPULL_PASSED (1 << 29)
 #define PUSHPULL_ENDING (1 << 30)
 #define PUSHPULL_WAITING (-PUSHPULL_ENDING - PUSHPULL_ENDING)
 #define attach(pipe)                                                           \

@@ -1,7 +1,7 @@
 //  What mends.h names in place of the calls that libzmq makes, on Linux. In here, a name
 //  in parentheses is the system's own.
 
-#include "precompiled.hpp"
+#include "inside.hpp"
 
 #if defined __linux__
 
@@ -17,20 +17,9 @@
 #include "err.hpp"
 
 #include "bounds.hpp"
-#include "grant.hpp"
 
 namespace
 {
-GRANT (bool, starting_of, zmq::ctx_t, _starting);
-GRANT (bool, terminating_of, zmq::ctx_t, _terminating);
-GRANT (zmq::mutex_t, slot_sync_of, zmq::ctx_t, _slot_sync);
-
-int64_t now_ms ()
-{
-    timespec now;
-    clock_gettime (CLOCK_MONOTONIC, &now);
-    return static_cast<int64_t> (now.tv_sec) * 1000 + now.tv_nsec / 1000000;
-}
 
 //  How long a listener pauses that has nothing to accept with.
 const int64_t pause_ms = 100;

@@ -303,9 +303,10 @@ class mission_t
     {
         const std::chrono::steady_clock::time_point until =
           std::chrono::steady_clock::now () + patience;
+        //  First, as it may fail, and nobody would wait for those who have departed.
+        _back.assign (_agents.size (), 0);
         for (size_t i = 0; i != _agents.size (); ++i)
             _agents[i]->depart ();
-        _back.assign (_agents.size (), 0);
         for (size_t i = 0; i != _agents.size (); ++i)
             _back[i] = _agents[i]->wait (until);
     }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <new>
 #include <vector>
 
@@ -26,28 +25,14 @@ GRANT (const bool, is_calling, zmq::session_base_t, _active);
 GRANT (const bool, in_active_of, zmq::pipe_t, _in_active);
 GRANT (zmq::blob_t, name_of, zmq::pipe_t, _router_socket_routing_id);
 
-//  The marks of a pipe change on the socket's thread, but for one.
-void add_mark (zmq::pipe_t &pipe_, int bits_)
-{
-#if defined __GNUC__ || defined __clang__
-    __atomic_fetch_or (&mark_of (pipe_), bits_, __ATOMIC_RELAXED);
-#else
-    mark_of (pipe_) |= bits_;
-#endif
-}
-
-void drop_mark (zmq::pipe_t &pipe_, int bits_)
-{
-#if defined __GNUC__ || defined __clang__
-    __atomic_fetch_and (&mark_of (pipe_), ~bits_, __ATOMIC_RELAXED);
-#else
-    mark_of (pipe_) &= ~bits_;
-#endif
-}
-
 bool is_waiting (zmq::pipe_t &pipe_)
 {
     return (load_mark (pipe_) & PUSHPULL_WAITING) != 0;
+}
+
+bool is_passed (zmq::pipe_t &pipe_)
+{
+    return (load_mark (pipe_) & PUSHPULL_PASSED) != 0;
 }
 
 bool is_leaving (zmq::pipe_t &pipe_)
@@ -99,30 +84,13 @@ bool is_moving (zmq::pipe_t &pipe_)
 }
 
 //  Takes a pipe in again that was taken out. One that is out since it was found empty
-//  comes in by itself, and must not be in when it does.
+//  comes in by itself, and must not be in when it does. One whose end was read has
+//  nothing more.
 void take_in (zmq::fq_t &fq_, in_pipes_t::size_type at_)
 {
-    if (at_ >= fq_active_of (fq_) && in_active_of (*fq_pipes_of (fq_)[at_]))
+    zmq::pipe_t &pipe = *fq_pipes_of (fq_)[at_];
+    if (at_ >= fq_active_of (fq_) && in_active_of (pipe) && is_there (pipe))
         fq_pipes_of (fq_).swap (at_, fq_active_of (fq_)++);
-}
-
-//  Takes a pipe out of the fair queue's turn. Between two frames of a message the queue
-//  counts on its current pipe, which waits for nobody.
-void take_out (zmq::fq_t &fq_, in_pipes_t::size_type at_)
-{
-    if (at_ >= fq_active_of (fq_))
-        return;
-    const in_pipes_t::size_type last = --fq_active_of (fq_);
-    fq_pipes_of (fq_).swap (at_, last);
-    if (fq_current_of (fq_) == last)
-        fq_current_of (fq_) = at_ == last ? 0 : at_;
-}
-
-int64_t now_ms ()
-{
-    return std::chrono::duration_cast<std::chrono::milliseconds> (
-             std::chrono::steady_clock::now ().time_since_epoch ())
-      .count ();
 }
 
 typedef std::vector<zmq::pipe_t *>::iterator listed_t;
@@ -138,7 +106,7 @@ uint64_t judge_peer (listed_t begin_, listed_t end_, int64_t now_)
     for (listed_t i = begin_; i != end_; ++i) {
         zmq::pipe_t &pipe = **i;
         if (!is_waiting (pipe)) {
-            others = true;
+            others = others || !is_passed (pipe);
             moves = moves || is_moving (pipe);
             continue;
         }
@@ -152,6 +120,10 @@ uint64_t judge_peer (listed_t begin_, listed_t end_, int64_t now_)
         set_silent_since (*oldest, now_);
     if (others && now_ - silent_since (*oldest) <= silence_ms)
         return waiting;
+    //  Those that are silent are waited for no more, by nobody.
+    for (listed_t i = begin_; i != end_; ++i)
+        if (!is_waiting (**i))
+            add_mark (**i, PUSHPULL_PASSED);
     drop_mark (*oldest, PUSHPULL_WAITING);
     return waiting - 1;
 }
@@ -169,6 +141,7 @@ void judge (zmq::fq_t &fq_, pushpull_waits *waits_)
     }
     catch (const std::bad_alloc &) {
         //  They wait until there is some.
+        waits_->pipes = 1;
         return;
     }
     for (in_pipes_t::size_type i = 0; i != size; ++i)
@@ -202,7 +175,9 @@ void arrange (zmq::fq_t &fq_)
     for (in_pipes_t::size_type i = 0; i != size; ++i)
         if (!is_waiting (*pipes[i]))
             take_in (fq_, i);
-    //  From the back, as one that is taken out changes places with a later one.
+    //  From the back, as one that is taken out changes places with a later one. Between
+    //  two frames of a message the queue counts on its current pipe, which waits for
+    //  nobody.
     for (in_pipes_t::size_type i = size; i-- != 0;)
         if (is_waiting (*pipes[i]))
             take_out (fq_, i);
@@ -255,9 +230,10 @@ bool put_in_order (zmq::fq_t &fq_, pushpull_waits *waits_, bool look_)
 
 zmq::pipe_t *pushpull_numbered (zmq::pipe_t *pipe_)
 {
-    static std::atomic<int> last (0);
+    static std::atomic<uint32_t> last (0);
     if ((load_mark (*pipe_) & PUSHPULL_NUMBER) == 0) {
-        const int number = (last.fetch_add (1) + 1) & PUSHPULL_NUMBER;
+        const int number =
+          static_cast<int> ((last.fetch_add (1) + 1) & PUSHPULL_NUMBER);
         add_mark (*pipe_, is_named (*pipe_) ? number | PUSHPULL_WAITING : number);
     }
     return pipe_;
@@ -308,9 +284,14 @@ void pushpull_introduced (zmq::session_base_t *session_, zmq::pipe_t *pipe_)
 zmq::pipe_t *pushpull_leaves (zmq::pipe_t *pipe_)
 {
     zmq::pull_t *const socket = dynamic_cast<zmq::pull_t *> (sink_of (*pipe_));
-    if (!socket || !is_named (*pipe_))
+    if (!socket)
         return pipe_;
     zmq::fq_t &fq = fq_of (*socket);
+    //  Or else libzmq takes another pipe for the current one, in the middle of a message
+    //  of that, if the current one was the last.
+    take_out (fq, in_pipes_t::index (pipe_));
+    if (!is_named (*pipe_))
+        return pipe_;
     for (in_pipes_t::size_type i = 0, size = fq_pipes_of (fq).size (); i != size; ++i)
         if (is_waiting (*fq_pipes_of (fq)[i]))
             take_in (fq, i);

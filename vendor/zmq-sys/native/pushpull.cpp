@@ -176,26 +176,35 @@ int pushpull_care (void *socket_)
     return 0;
 }
 
-int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_)
+int pushpull_depth (void *socket_,
+                    uint64_t *outbound_,
+                    uint64_t *inbound_,
+                    uint64_t *left_)
 {
     zmq::socket_base_t *const socket = as_socket (socket_);
     if (!socket)
         return -1;
     uint64_t outbound = 0;
     uint64_t inbound = 0;
+    uint64_t left = 0;
     all_pipes_t &pipes = pipes_of (*socket);
     for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i) {
         zmq::pipe_t &near = *pipes[i];
-        if (!is_active (near))
+        if (is_active (near))
+            outbound += unread (near);
+        if (!is_there (near))
             continue;
-        outbound += unread (near);
-        inbound += difference (load (msgs_written_of (*peer_of (near))),
-                               msgs_read_of (near));
+        const uint64_t waiting = difference (
+          load (msgs_written_of (*peer_of (near))), msgs_read_of (near));
+        inbound += waiting;
+        left += is_left (near) ? waiting : 0;
     }
     if (outbound_)
         *outbound_ = outbound;
     if (inbound_)
         *inbound_ = inbound;
+    if (left_)
+        *left_ = left;
     return 0;
 }
 

@@ -46,6 +46,7 @@ struct pushpull_waits
 {
     uint64_t pipes;
     uint64_t messages;
+    int64_t coming;
 };
 
 ptrdiff_t pushpull_recv_many (void *socket_,
@@ -63,7 +64,10 @@ int pushpull_rescue (void *socket_,
                      void *hint_,
                      struct pushpull_rescued *out_);
 int pushpull_care (void *socket_);
-int pushpull_depth (void *socket_, uint64_t *outbound_, uint64_t *inbound_);
+int pushpull_depth (void *socket_,
+                    uint64_t *outbound_,
+                    uint64_t *inbound_,
+                    uint64_t *left_);
 int pushpull_batch (void *socket_, int in_, int out_);
 int pushpull_plain (void *socket_);
 int pushpull_pipes (void *socket_);

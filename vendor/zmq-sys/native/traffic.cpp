@@ -180,8 +180,9 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
         || someone_left (*socket))
         return -1;
 
-    //  A flush every so often, so that the I/O thread begins while we go on.
-    const size_t stride = zmq::message_pipe_granularity;
+    //  A flush every so often, so that the I/O thread begins while we go on; not more
+    //  often, since it may be asleep each time.
+    const size_t stride = 2 * zmq::message_pipe_granularity;
 
     zmq::msg_t *const messages = as_msg (messages_);
     make_room_for (*socket, messages[0].check () ? messages[0].size () : 0);
@@ -238,6 +239,23 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
     return -1;
 }
 
+namespace
+{
+//  The I/O thread gives the rest at once, unless it resolves a name for as long as that
+//  takes. Others have waited long enough for it then.
+bool is_overdue (bool is_coming_, pushpull_waits *waits_)
+{
+    const int64_t patience_ms = 1000;
+    if (!waits_)
+        return false;
+    if (!is_coming_)
+        waits_->coming = 0;
+    else if (waits_->coming == 0)
+        waits_->coming = now_ms ();
+    return is_coming_ && now_ms () - waits_->coming > patience_ms;
+}
+}
+
 ptrdiff_t pushpull_recv_many (void *socket_,
                               zmq_msg_t *out_,
                               size_t count_,
@@ -261,6 +279,8 @@ ptrdiff_t pushpull_recv_many (void *socket_,
         if (some_leave && !fq_more_of (fq)) {
             turn = turn_to_leaving (fq);
             some_leave = turn != any;
+            if (is_overdue (turn == coming, waits_))
+                turn = any;
         }
         if (turn != coming && fq.recv (&frame) == 0) {
             rcvmore_of (*socket) = (frame.flags () & zmq::msg_t::more) != 0;

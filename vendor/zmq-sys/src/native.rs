@@ -75,6 +75,9 @@ pub struct pushpull_waits {
     pub pipes: u64,
     /// Messages that may be received before the next look whether they still have to.
     pub messages: u64,
+    /// Since when, in milliseconds, a connection that has ended is waited for to give the
+    /// rest.
+    pub coming: i64,
 }
 
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
@@ -159,8 +162,14 @@ extern "C" {
     pub fn pushpull_care(socket: *mut c_void) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
-    /// `inbound` those ready to be received. Costs no system call.
-    pub fn pushpull_depth(socket: *mut c_void, outbound: *mut u64, inbound: *mut u64) -> c_int;
+    /// `inbound` those ready to be received, and of these `left` from connections that
+    /// have ended. Each may be NULL. Costs no system call.
+    pub fn pushpull_depth(
+        socket: *mut c_void,
+        outbound: *mut u64,
+        inbound: *mut u64,
+        left: *mut u64,
+    ) -> c_int;
 
     /// How many bytes connections made from now on read and write in one system call
     /// (stock libzmq: 8192 each). 0, or -1 with errno `EINVAL` or `ENOTSOCK`.

@@ -80,7 +80,7 @@ fn recall(socket: &Socket) -> (pushpull_recalled, Vec<(Vec<u8>, bool)>) {
 fn depth(socket: &Socket) -> (u64, u64) {
     let (mut outbound, mut inbound) = (0, 0);
     assert_eq!(
-        unsafe { pushpull_depth(socket.0, &mut outbound, &mut inbound) },
+        unsafe { pushpull_depth(socket.0, &mut outbound, &mut inbound, std::ptr::null_mut()) },
         0
     );
     (outbound, inbound)
