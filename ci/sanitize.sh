@@ -10,7 +10,7 @@ source ci/steps.sh
 what=${1:-}
 shift || true
 target=x86_64-unknown-linux-gnu
-export RUSTC_BOOTSTRAP=1 CARGO_INCREMENTAL=0 PUSHPULL_TEST_SANITIZED=1
+export RUSTC_BOOTSTRAP=1 CARGO_INCREMENTAL=0 PUSHPULL_TEST_NO_MEMORY=1
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/sanitize-$what
 
 # What promises milliseconds, on the clock or of the processor, or memory, can't keep that; and
