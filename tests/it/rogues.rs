@@ -128,11 +128,10 @@ fn rogues_that_talk_to_a_busy_push_are_thrown_out_once() {
                 let messages = pull.iter().take_while(|_| !over.load(Relaxed));
                 messages.for_each(drop);
             });
-            let mut hello = shaken_hands("PULL");
-            hello.extend([0; 64 << 10]);
-            for _ in 0..200 {
+            for _ in 0..500 {
                 let mut rogue = Stranger::call(&at(&push));
-                rogue.say(&hello).is_hung_up_on();
+                rogue.shakes_hands("PULL").hears(100);
+                rogue.say(&[0; 64 << 10]).is_hung_up_on();
             }
             over.store(true, Relaxed);
         });
