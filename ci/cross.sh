@@ -74,7 +74,8 @@ build_all() {
 
 # The embedding program, as it is in the repository: with the patch lines.
 build_embedded() {
-    (cd examples/embed && CARGO_PROFILE_RELEASE_OPT_LEVEL=3 "${cargo[@]}" build --locked "${how[@]}")
+    (cd examples/embed &&
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=3 "${cargo[@]}" build --locked "${how[@]}")
 }
 
 # And as somebody would write it who does not know of them: with libzmq as zmq-sys of

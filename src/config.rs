@@ -228,8 +228,8 @@ impl Config {
     /// are not connected at the moment. Off unless set: a message may then
     /// wait for the one peer it was dealt to, and survives its restart. On,
     /// what waits for a peer that goes away goes to the next one, or comes back
-    /// at the end where it would overtake; with stock libzmq it is lost. See
-    /// `ZMQ_IMMEDIATE`.
+    /// at the end where it would overtake; with stock libzmq it is lost. A Pull
+    /// does not look at it. See `ZMQ_IMMEDIATE`.
     pub fn only_connected_peers(mut self, on: bool) -> Self {
         self.only_connected_peers = on;
         self
