@@ -137,7 +137,7 @@ fn a_logger_that_panics_costs_no_message() {
     in_own_process(60, || {
         log::set_logger(&Broken).unwrap();
         log::set_max_level(LevelFilter::Debug);
-        let wire = Wire::new("ipc");
+        let wire = Wire::new("tcp");
         let pull = Config::bind(&wire.address()).capacity(1).events(100);
         let pull = Pull::open(pull.stall_after(ms(20))).unwrap();
         let push = Push::connect(&at(&pull)).unwrap();

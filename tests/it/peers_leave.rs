@@ -175,7 +175,9 @@ fn a_close_gives_back_all_that_many_peers_left_behind() {
     });
 }
 
-/// Where there are many peers, nobody looks after each before each send.
+/// Where there are many peers, nobody looks after each before each send. A tcp connection
+/// swallows too much to have messages wait in seventy.
+#[cfg(unix)]
 #[test]
 fn a_push_that_is_never_idle_looks_after_many_peers_that_leave() {
     const PEERS: usize = 70;
