@@ -48,8 +48,9 @@ pub(super) enum Stop {
 /// as goes into half of a pipe with the usual high-water mark.
 pub(super) const RUN: usize = 512;
 
-/// The most bytes in a run: what a connection takes in a few system calls.
-const BYTES: usize = 1 << 20;
+/// A run ends with the message that makes it so many bytes: what a connection
+/// takes in one system call. So a larger message is always the last one.
+const BYTES: usize = 256 << 10;
 
 /// The most peers for each of which a run is made longer. Every call wakes
 /// every connection that got something, so each should get several.

@@ -248,6 +248,7 @@ fn a_push_whose_peer_left_behind_what_is_past_its_deadline_rests() {
         let deaf = raw_pull(&context);
         deaf.set_rcvhwm(1).unwrap();
         deaf.connect(&at(&push)).unwrap();
+        assert!(push.wait_for_peer(LONG));
         for n in 0..500 {
             push.send(numbered(n, 64 << 10)).unwrap();
         }

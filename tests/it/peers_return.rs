@@ -81,6 +81,16 @@ fn a_peer_that_comes_back_does_not_overtake_what_its_old_connection_still_brings
 }
 
 #[test]
+fn a_peer_that_comes_back_does_not_overtake_an_old_connection_that_trickles() {
+    over_ipc_and_tcp(30, |wire| {
+        let returned = Returned::over(wire);
+        // A message every half second, which makes five seconds.
+        returned.line.trickles(2);
+        receives(&returned.pull, OLD.start..NEW.end);
+    });
+}
+
+#[test]
 fn a_peer_that_comes_back_does_not_wait_for_ever_for_its_old_connection() {
     over_ipc_and_tcp(30, |wire| {
         let returned = Returned::over(wire);

@@ -125,8 +125,9 @@ fn rogues_that_talk_to_a_busy_push_are_thrown_out_once() {
                 numbers.for_each(|n| push.send(numbered(n, 8)).unwrap());
             });
             scope.spawn(|| {
-                let messages = pull.iter().take_while(|_| !over.load(Relaxed));
-                messages.for_each(drop);
+                while !over.load(Relaxed) {
+                    let _ = pull.recv_timeout(ms(100));
+                }
             });
             for _ in 0..500 {
                 let mut rogue = Stranger::call(&at(&push));
@@ -136,5 +137,33 @@ fn rogues_that_talk_to_a_busy_push_are_thrown_out_once() {
             over.store(true, Relaxed);
         });
         push.abort().for_each(drop);
+    });
+}
+
+/// A command is whole before the next message begins, however large it is.
+#[test]
+fn large_commands_of_a_stranger_tear_no_message() {
+    over_bare_streams(60, |wire| {
+        let pull = Pull::bind(&wire.address()).unwrap();
+        for size in [8 << 10, 64 << 10, (256 << 10) - 1, 256 << 10, 1 << 20] {
+            let mut stranger = Stranger::call(&at(&pull));
+            stranger.shakes_hands("PUSH");
+            for large in [40, 300_000] {
+                let frame = |flags: u8, size: usize| {
+                    let mut frame = vec![flags];
+                    frame.extend((size as u64).to_be_bytes());
+                    frame.resize(9 + size, b'x');
+                    frame
+                };
+                let mut command = frame(6, size);
+                command[9..14].copy_from_slice(b"\x04NOOP");
+                stranger.say(&command);
+                thread::sleep(ms(10));
+                stranger.say(&frame(2, large)).say(b"\0\x05hello");
+                let message = pull.recv_timeout(LONG).unwrap();
+                assert_eq!(message.as_bytes(), vec![b'x'; large], "after {size}");
+                assert_eq!(pull.recv_timeout(LONG).unwrap(), "hello".into());
+            }
+        }
     });
 }

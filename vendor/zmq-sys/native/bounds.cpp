@@ -32,10 +32,7 @@ namespace
 {
 typedef zmq::yqueue_t<zmq::msg_t, zmq::message_pipe_granularity> yqueue_t;
 
-GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _options);
-GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
 GRANT (bool, io_error_of, zmq::stream_engine_base_t, _io_error);
-GRANT (const bool, is_calling, zmq::session_base_t, _active);
 GRANT (yqueue_t, queue_of, ypipe_t, _queue);
 GRANT (zmq::msg_t *, flushable_of, ypipe_t, _f);
 

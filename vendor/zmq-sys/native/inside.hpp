@@ -78,10 +78,13 @@ GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
 GRANT (bool, delay_of, zmq::pipe_t, _delay);
 
 GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
+GRANT (const bool, is_calling, zmq::session_base_t, _active);
 GRANT (bool, incomplete_in_of, zmq::session_base_t, _incomplete_in);
 GRANT (zmq::i_engine *, engine_of, zmq::session_base_t, _engine);
 
 GRANT (size_t, outsize_of, zmq::stream_engine_base_t, _outsize);
+GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
+GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _options);
 GRANT (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
 GRANT (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
 

@@ -30,10 +30,8 @@ typedef zmq::encoder_base_t<zmq::v2_encoder_t> v2_base_t;
 typedef zmq::encoder_base_t<zmq::v3_1_encoder_t> v3_1_base_t;
 
 GRANT (zmq::i_decoder *, decoder_of, zmq::stream_engine_base_t, _decoder);
-GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
 GRANT (unsigned char *, inpos_of, zmq::stream_engine_base_t, _inpos);
 GRANT (zmq::msg_t, tx_msg_of, zmq::stream_engine_base_t, _tx_msg);
-GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _options);
 GRANT (zmq::msg_t, in_progress_of, zmq::v2_decoder_t, _in_progress);
 GRANT (unsigned char *, read_pos_of, decoder_base_t, _read_pos);
 GRANT (size_t, to_read_of, decoder_base_t, _to_read);
@@ -75,13 +73,22 @@ void speak_often (zmq::pipe_t *pipe_, size_t size_)
 }
 
 //  What libzmq declares const and we change all the same: a connection's copy of its
-//  socket's batch sizes, which is all that is still read of that once it has an encoder
-//  and a decoder, and the size of the encoder's buffer, which never becomes larger than
-//  it was. The objects are not const themselves, and every look at these is behind a
-//  call that the compiler can't see through.
+//  socket's batch sizes, of which it reads nothing else once it has an encoder and a
+//  decoder, and the size of the encoder's buffer, which never becomes larger than it was.
+//  The language leaves open what comes of that; every look at these is behind a call that
+//  the compiler can't see through, so it is a load.
 template <typename T> void set (const T &size_, size_t value_)
 {
     const_cast<T &> (size_) = static_cast<T> (value_);
+}
+
+//  Whether what comes next is the rest of a large message. Of a command that has come
+//  whole the message is still there.
+bool is_within (zmq::v2_decoder_t &decoder_, zmq::msg_t &message_)
+{
+    return message_.size () >= large
+           && read_pos_of (decoder_) + to_read_of (decoder_)
+                == static_cast<unsigned char *> (message_.data ()) + message_.size ();
 }
 
 bool set_room (zmq::i_encoder *encoder_, size_t room_)
@@ -106,7 +113,7 @@ int zmq::pushpull_read (stream_engine_base_t *engine_, void *data_, size_t size_
     if (!decoder || data_ != inpos_of (*engine_))
         return tcp_read (fd, data_, size_);
     const int &batch = engine_options_of (*engine_).in_batch_size;
-    if (in_progress_of (*decoder).size () >= size_) {
+    if (is_within (*decoder, in_progress_of (*decoder))) {
         set (batch, short_batch);
         inpos_of (*engine_) = read_pos_of (*decoder);
         return tcp_read (fd, read_pos_of (*decoder), to_read_of (*decoder));
@@ -140,6 +147,10 @@ void make_room_for (zmq::push_t &socket_, size_t size_)
     const zmq::options_t &options = options_of (socket_);
     const bool is_large = size_ >= large;
     out_pipes_t &pipes = lb_pipes_of (lb_of (socket_));
+    //  Beyond so many peers the look would cost too much.
+    const out_pipes_t::size_type most = 64;
+    if (pipes.size () > most)
+        return;
     for (out_pipes_t::size_type i = 0, end = pipes.size (); i != end; ++i) {
         zmq::pipe_t &pipe = *pipes[i];
         const bool is_short = hwm_of (pipe) < options.sndhwm;

@@ -21,7 +21,6 @@ const int64_t silence_ms = 3000;
 namespace
 {
 GRANT (zmq::mechanism_t *, mechanism_of, zmq::stream_engine_base_t, _mechanism);
-GRANT (const bool, is_calling, zmq::session_base_t, _active);
 GRANT (const bool, in_active_of, zmq::pipe_t, _in_active);
 GRANT (zmq::blob_t, name_of, zmq::pipe_t, _router_socket_routing_id);
 
@@ -41,24 +40,30 @@ bool is_leaving (zmq::pipe_t &pipe_)
 }
 
 //  What a pipe has instead of a routing id: since when its peer's older pipes are silent,
-//  and the peer's name. Pipes of peers that gave none have nothing.
-const size_t name_at = sizeof (int64_t);
+//  how many messages had been read of them then, and the peer's name. Pipes of peers that
+//  gave none have nothing.
+struct silence_t
+{
+    int64_t since;
+    uint64_t read;
+};
+const size_t name_at = sizeof (silence_t);
 
 bool is_named (zmq::pipe_t &pipe_)
 {
     return name_of (pipe_).size () > name_at;
 }
 
-int64_t silent_since (zmq::pipe_t &pipe_)
+silence_t silence_of (zmq::pipe_t &pipe_)
 {
-    int64_t since;
-    memcpy (&since, name_of (pipe_).data (), sizeof since);
-    return since;
+    silence_t silence;
+    memcpy (&silence, name_of (pipe_).data (), sizeof silence);
+    return silence;
 }
 
-void set_silent_since (zmq::pipe_t &pipe_, int64_t since_)
+void set_silence (zmq::pipe_t &pipe_, const silence_t &silence_)
 {
-    memcpy (name_of (pipe_).data (), &since_, sizeof since_);
+    memcpy (name_of (pipe_).data (), &silence_, sizeof silence_);
 }
 
 int compare_names (zmq::pipe_t &one_, zmq::pipe_t &other_)
@@ -101,13 +106,17 @@ uint64_t judge_peer (listed_t begin_, listed_t end_, int64_t now_)
 {
     zmq::pipe_t *oldest = NULL;
     uint64_t waiting = 0;
+    uint64_t read = 0;
     bool others = false;
     bool moves = false;
     for (listed_t i = begin_; i != end_; ++i) {
         zmq::pipe_t &pipe = **i;
         if (!is_waiting (pipe)) {
-            others = others || !is_passed (pipe);
+            if (is_passed (pipe))
+                continue;
+            others = true;
             moves = moves || is_moving (pipe);
+            read += msgs_read_of (pipe);
             continue;
         }
         ++waiting;
@@ -116,9 +125,13 @@ uint64_t judge_peer (listed_t begin_, listed_t end_, int64_t now_)
     }
     if (!oldest)
         return 0;
-    if (moves || silent_since (*oldest) == 0)
-        set_silent_since (*oldest, now_);
-    if (others && now_ - silent_since (*oldest) <= silence_ms)
+    silence_t silence = silence_of (*oldest);
+    if (moves || silence.since == 0 || silence.read != read) {
+        silence.since = now_;
+        silence.read = read;
+        set_silence (*oldest, silence);
+    }
+    if (others && now_ - silence.since <= silence_ms)
         return waiting;
     //  Those that are silent are waited for no more, by nobody.
     for (listed_t i = begin_; i != end_; ++i)

@@ -185,7 +185,9 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
     const size_t stride = 2 * zmq::message_pipe_granularity;
 
     zmq::msg_t *const messages = as_msg (messages_);
-    make_room_for (*socket, messages[0].check () ? messages[0].size () : 0);
+    //  Whoever sends runs ends them with a large message.
+    zmq::msg_t &last = messages[count_ - 1];
+    make_room_for (*socket, last.check () ? last.size () : 0);
     size_t sent = 0;
     size_t unflushed = 0;
     bool asked = false;
@@ -272,6 +274,8 @@ ptrdiff_t pushpull_recv_many (void *socket_,
     size_t received = 0;
     bool asked = false;
     bool some_leave = put_in_order (fq, waits_, false);
+    if (waits_ && !some_leave)
+        waits_->coming = 0;
     while (received != count_) {
         zmq::msg_t &frame = out[received];
         frame.init ();
