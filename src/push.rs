@@ -49,7 +49,7 @@ use overflow::{Numbers, Spillway};
 /// A message is in the channel, in the worker's hand, in libzmq, in the
 /// kernel, or at the peer. In hand are as many messages as the channel has room
 /// for, but no more than 512, or for each of several peers as many, and none
-/// after 256 KiB. All that [`abort`](Self::abort) and a failed
+/// after 1 MiB. All that [`abort`](Self::abort) and a failed
 /// [`drain`](Self::drain) find in the first three comes back in [`Unsent`]; the
 /// little that libzmq had encoded but could not give to the kernel is counted
 /// in [`Unsent::in_doubt`]. What is in the kernel arrives unless the peer dies.

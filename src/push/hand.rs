@@ -49,8 +49,11 @@ pub(super) enum Stop {
 pub(super) const RUN: usize = 512;
 
 /// A run ends with the message that makes it so many bytes: what a connection
-/// takes in one system call. So a larger message is always the last one.
-const BYTES: usize = 256 << 10;
+/// takes in a few system calls.
+const BYTES: usize = 1 << 20;
+
+/// And with one of so many, since native/large.cpp looks at the last one.
+const LARGE: usize = 256 << 10;
 
 /// The most peers for each of which a run is made longer. Every call wakes
 /// every connection that got something, so each should get several.
@@ -101,7 +104,7 @@ impl Hand {
             Parts::One(frame) => {
                 self.run.push(frame.into_raw());
                 self.sizes.push(size);
-                self.bytes += size;
+                self.bytes += if size < LARGE { size } else { BYTES };
             }
             Parts::Many(frames) => {
                 self.whole_size = size;
