@@ -117,7 +117,10 @@ fn limited(name: &str, seconds: u64, test: impl FnOnce()) {
         if watch.recv_timeout(Duration::from_secs(seconds)) == Err(mpsc::RecvTimeoutError::Timeout)
         {
             // Not eprintln: what that prints is kept for a report that never comes.
-            let told = format!("\n{watched} took longer than {seconds} s\n{}\n", threads());
+            let told = format!(
+                "\n{watched} took longer than {seconds} s\n{}\n",
+                threads(std::process::id())
+            );
             let _ = std::io::stderr().write_all(told.as_bytes());
             std::process::abort();
         }
@@ -134,10 +137,11 @@ fn name_of<T>(test: &T) -> String {
         .map_or(path.clone(), |(_, p)| p.into())
 }
 
-/// What each thread of this process is doing, as far as the system tells.
-fn threads() -> String {
+/// What each thread of a process is doing, as far as the system tells.
+pub fn threads(process: u32) -> String {
     let mut all = String::new();
-    for task in std::fs::read_dir("/proc/self/task").into_iter().flatten() {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    for task in tasks.into_iter().flatten() {
         let Ok(task) = task else { continue };
         let read = |f: &str| std::fs::read_to_string(task.path().join(f)).unwrap_or_default();
         let (comm, wchan) = (read("comm"), read("wchan"));

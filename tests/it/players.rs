@@ -15,7 +15,7 @@ use std::{
 use pushpull::{Config, Message, Pull, Push};
 
 use crate::{
-    harness::{eventually, play, role, within, Wire, LONG},
+    harness::{eventually, play, role, threads, within, Wire, LONG},
     history::History,
     stamp::{Stamp, Torn},
 };
@@ -126,7 +126,11 @@ impl Player {
                         return rest.to_owned();
                     }
                 }
-                Err(e) => panic!("player {} never said {what:?}: {e}", self.number),
+                Err(e) => panic!(
+                    "player {} never said {what:?}: {e}\n{}",
+                    self.number,
+                    threads(self.child.id())
+                ),
             }
         }
     }
