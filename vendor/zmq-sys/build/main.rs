@@ -1,5 +1,6 @@
 //! Builds libzmq and what native/ adds to it.
 
+mod hot;
 mod mingw;
 
 use std::env;
@@ -155,7 +156,6 @@ fn native(target: &str, curve: bool) {
     build
         .cpp(true)
         .file("native/pushpull.cpp")
-        .file("native/traffic.cpp")
         .file("native/order.cpp")
         .file("native/large.cpp")
         .file("native/bounds.cpp")
@@ -174,6 +174,7 @@ fn native(target: &str, curve: bool) {
         .define("ZMQ_STATIC", "1")
         .define("ZMQ_USE_BUILTIN_SHA1", "1")
         .define("ZMQ_HAVE_WS", "1")
+        .define("HAVE_STRNLEN", "1")
         .define("ZMQ_POLL_BASED_ON_POLL", "1");
     if target.contains("linux") {
         build
@@ -202,9 +203,14 @@ fn native(target: &str, curve: bool) {
         build.include(env::var_os("DEP_SODIUM_INCLUDE").unwrap());
     }
     if target.contains("msvc") {
-        build.flag("/EHsc");
+        build.file("native/traffic.cpp").flag("/EHsc");
     } else {
-        build.std("c++11");
+        build.file("native/hot.cpp").std("c++11");
+        hot::take_out(&out.join("lib/libzmq.a"), || build.get_archiver());
+        if build.get_compiler().is_like_gnu() {
+            // Or a function that others could put their own in place of is never inlined.
+            build.flag("-fno-semantic-interposition");
+        }
     }
     // Both archives end up inside this crate's rlib, so their order does not matter.
     build.compile("pushpull_native");
