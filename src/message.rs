@@ -157,11 +157,7 @@ impl Message {
 
     /// The bytes of all frames together.
     pub fn len(&self) -> usize {
-        self.frames
-            .as_slice()
-            .iter()
-            .map(|f| f.as_bytes().len())
-            .sum()
+        self.frames.as_slice().iter().map(Frame::len).sum()
     }
 
     /// Whether there is not a single byte in any frame.
@@ -175,8 +171,7 @@ impl Message {
         match self.into_parts().0 {
             Parts::One(frame) => frame.into_vec(),
             Parts::Many(frames) => {
-                let mut joined =
-                    Vec::with_capacity(frames.iter().map(|f| f.as_bytes().len()).sum());
+                let mut joined = Vec::with_capacity(frames.iter().map(Frame::len).sum());
                 for frame in &frames {
                     joined.extend_from_slice(frame.as_bytes());
                 }

@@ -11,8 +11,13 @@ use zmq_sys as sys;
 /// One frame: bytes that came from Rust, or a frame of libzmq's.
 pub(crate) enum Frame {
     Owned(Vec<u8>),
-    Native(RawFrame),
+    /// With its length: libzmq keeps that beside the bytes, which are in another
+    /// core's cache when a worker asks. `LONG` if it does not fit.
+    Native(u32, RawFrame),
 }
+
+/// "Ask libzmq."
+const LONG: u32 = u32::MAX;
 
 /// An initialised `zmq_msg_t`.
 ///
@@ -98,6 +103,11 @@ impl RawFrame {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: initialised, and only read.
+        unsafe { sys::zmq_msg_size(&self.0) }
+    }
+
     /// A second frame with the same bytes, which are not copied.
     #[cfg(not(pushpull_native))]
     pub(crate) fn share(&mut self) -> Self {
@@ -126,7 +136,13 @@ impl RawFrame {
     }
 
     pub(crate) fn into_frame(self) -> Frame {
-        Frame::Native(self)
+        let length = self.len();
+        self.into_frame_of(length)
+    }
+
+    /// The same if its length is known.
+    pub(crate) fn into_frame_of(self, length: usize) -> Frame {
+        Frame::Native(u32::try_from(length).unwrap_or(LONG), self)
     }
 }
 
@@ -157,27 +173,35 @@ const COPIED: usize = 512;
 
 impl Frame {
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
-        Frame::Native(RawFrame::copy_of(bytes))
+        RawFrame::copy_of(bytes).into_frame_of(bytes.len())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Frame::Owned(bytes) => bytes.len(),
+            Frame::Native(LONG, raw) => raw.len(),
+            Frame::Native(length, _) => *length as usize,
+        }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Frame::Owned(bytes) => bytes,
-            Frame::Native(raw) => raw.as_bytes(),
+            Frame::Native(_, raw) => raw.as_bytes(),
         }
     }
 
     pub(crate) fn into_vec(self) -> Vec<u8> {
         match self {
             Frame::Owned(bytes) => bytes,
-            Frame::Native(raw) => raw.as_bytes().to_vec(),
+            Frame::Native(_, raw) => raw.as_bytes().to_vec(),
         }
     }
 
     /// The frame in the form that libzmq sends.
     pub(crate) fn into_raw(self) -> RawFrame {
         match self {
-            Frame::Native(raw) => raw,
+            Frame::Native(_, raw) => raw,
             Frame::Owned(bytes) if bytes.len() < COPIED => RawFrame::copy_of(&bytes),
             Frame::Owned(bytes) => RawFrame::owning(bytes),
         }

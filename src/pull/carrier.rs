@@ -192,11 +192,13 @@ impl<T: Item> Carrier<T> {
         let before = self.messages.len();
         let mut bytes = 0;
         for frame in self.frames.drain(..) {
-            bytes += frame.as_bytes().len();
+            let length = frame.len();
+            bytes += length;
             if frame.more() {
                 self.parts.push(frame);
             } else if self.parts.is_empty() {
-                self.messages.push(Message::from_raw(frame));
+                let frame = frame.into_frame_of(length);
+                self.messages.push(Message::from_frame(frame));
             } else {
                 self.parts.push(frame);
                 let parts = std::mem::take(&mut self.parts);
