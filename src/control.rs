@@ -7,8 +7,10 @@
 //! is never undone, and a ring is only taken off the bell by a worker that
 //! already acts on its order, so neither wake-up can be lost.
 
+mod lookout;
 mod wait;
 
+pub(crate) use lookout::Lookout;
 pub(crate) use wait::Watched;
 
 use std::{
@@ -19,7 +21,6 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering},
         Arc, Mutex, MutexGuard, PoisonError,
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -68,11 +69,6 @@ pub(crate) struct Listener {
     stop: Receiver<Infallible>,
     resumed: Receiver<()>,
 }
-
-/// How often a worker that has nothing to do gives its processor away and looks
-/// again before it sleeps: some 10 us. To be woken costs both sides more than
-/// that, and a sender that is busy would pay for it with every message.
-pub(crate) const YIELDS: usize = 32;
 
 /// How often a worker that waits in a channel looks after its socket: libzmq
 /// keeps the pipes of peers that left until somebody does.
@@ -268,7 +264,11 @@ impl Listener {
         patience: impl FnOnce() -> Duration,
     ) -> Next<T> {
         // Who has waited in vain is in no hurry.
-        let mut looks = 0..if self.idle.take() { 0 } else { YIELDS };
+        let mut lookout = if self.idle.take() {
+            Lookout::default()
+        } else {
+            Lookout::new()
+        };
         loop {
             match items.try_recv() {
                 Ok(item) => return Next::Item(item),
@@ -276,10 +276,9 @@ impl Listener {
                 Err(TryRecvError::Empty) if self.order() != self.acting => return Next::Ordered,
                 Err(TryRecvError::Empty) => {}
             }
-            if looks.next().is_none() {
+            if !lookout.goes_on() {
                 break;
             }
-            thread::yield_now();
         }
         let mut select = Select::new();
         let data = select.recv(items);

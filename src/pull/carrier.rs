@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use crate::{
     attach::Attached,
     context::{Events, RawFrame},
-    control::{Order, Woken, CARE, YIELDS},
+    control::{Lookout, Order, Woken, CARE},
     error::WorkerError,
     message::{Item, Message},
     monitor::WaitingFor,
@@ -56,7 +56,7 @@ const RUN: usize = 512;
 
 /// Messages of so many bytes take longer to come than it is worth looking out
 /// for the next one, at the few gigabytes a second that a connection moves:
-/// see [`YIELDS`].
+/// see [`Lookout`].
 const LARGE: usize = 64 << 10;
 
 impl<T: Item> Carrier<T> {
@@ -94,11 +94,12 @@ impl<T: Item> Carrier<T> {
     }
 
     fn run(&mut self) -> Result<(), Failed> {
-        let mut looks = YIELDS;
+        let mut lookout = Lookout::new();
         while self.attached.listener.order() == Order::Run {
             #[cfg(test)]
             crate::worker::fault::point(&self.name);
             if self.attached.listener.is_paused() {
+                lookout = Lookout::new();
                 self.stall.flows();
                 self.attached.listener.rest();
                 self.care()?;
@@ -107,19 +108,18 @@ impl<T: Item> Carrier<T> {
             let room = self.room();
             if room == 0 {
                 // Full for a while, or an order came: peers may have left.
+                lookout = Lookout::new();
                 self.care()?;
                 continue;
             }
             let bytes = self.receive(room)?;
-            if self.messages.is_empty() && looks > 0 {
-                looks -= 1;
-                thread::yield_now();
+            if self.messages.is_empty() && lookout.goes_on() {
                 continue;
             }
-            looks = if bytes > LARGE * self.messages.len() {
-                0
+            lookout = if bytes > LARGE * self.messages.len() {
+                Lookout::default()
             } else {
-                YIELDS
+                Lookout::new()
             };
             if self.messages.is_empty() {
                 let until = self.waits.any().then(|| Instant::now() + CARE);

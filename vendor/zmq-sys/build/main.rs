@@ -186,6 +186,7 @@ fn native(target: &str, curve: bool) {
     } else if target.contains("windows") {
         build
             .define("ZMQ_HAVE_WINDOWS", "1")
+            .define("ZMQ_HAVE_IPC", "1")
             .define("ZMQ_IOTHREAD_POLLER_USE_EPOLL", "1")
             .define("_WIN32_WINNT", "0x0600")
             .define("ZMQ_HAVE_STRUCT_SOCKADDR_UN", "1");
