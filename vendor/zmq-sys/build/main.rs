@@ -1,5 +1,6 @@
 //! Builds libzmq and what native/ adds to it.
 
+mod first;
 mod hot;
 mod mingw;
 
@@ -36,16 +37,17 @@ fn main() {
         return;
     }
     optimise();
-    force_header(&target);
     if mingw {
         mingw::prepare(&target);
     }
+    first::force(&target);
 
     let sodium = sodium();
     zeromq_src::Build::new()
         .with_libsodium(sodium.clone())
         .build();
     native(&target, sodium.is_some());
+    first::forget();
     if mingw {
         mingw::finish();
     }
@@ -96,20 +98,8 @@ fn optimise() {
     }
 }
 
-/// Makes every compiler that zeromq-src starts read native/mends.h first. The name is
-/// relative to the folder that cargo runs build scripts in, which is this package's, so
-/// that no path with a space in it can get into the flags.
-fn force_header(target: &str) {
-    let header = if target.contains("msvc") {
-        "/FInative/mends.h"
-    } else {
-        "-include native/mends.h"
-    };
-    add_flags("CXXFLAGS", target, header);
-}
-
 /// Adds to the flags that the user has set for `cc`, in whichever variable counts.
-fn add_flags(name: &str, target: &str, more: &str) {
+pub fn add_flags(name: &str, target: &str, more: &str) {
     let mut flags = user_variable(name, target).unwrap_or_default();
     flags.push(" ");
     flags.push(more);
@@ -152,9 +142,8 @@ fn sodium() -> Option<zeromq_src::LibLocation> {
 /// into libzmq's, so they must agree on every layout.
 fn native(target: &str, curve: bool) {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap());
-    let mut build = cc::Build::new();
+    let mut build = as_libzmq(target);
     build
-        .cpp(true)
         .file("native/pushpull.cpp")
         .file("native/order.cpp")
         .file("native/large.cpp")
@@ -169,7 +158,32 @@ fn native(target: &str, curve: bool) {
         .include(out.join("source/src"))
         .include(out.join("source/external"))
         // platform.hpp, which zeromq-src leaves empty.
-        .include(&out)
+        .include(&out);
+    if curve {
+        build
+            .define("ZMQ_USE_LIBSODIUM", "1")
+            .define("ZMQ_HAVE_CURVE", "1");
+        build.include(env::var_os("DEP_SODIUM_INCLUDE").unwrap());
+    }
+    if target.contains("msvc") {
+        build.file("native/traffic.cpp").flag("/EHsc");
+    } else {
+        build.file("native/hot.cpp");
+        hot::take_out(&out.join("lib/libzmq.a"), || build.get_archiver());
+        if build.get_compiler().is_like_gnu() {
+            // Or a function that others could put their own in place of is never inlined.
+            build.flag("-fno-semantic-interposition");
+        }
+    }
+    // Both archives end up inside this crate's rlib, so their order does not matter.
+    build.compile("pushpull_native");
+}
+
+/// A compiler with the definitions that zeromq-src compiles libzmq with.
+fn as_libzmq(target: &str) -> cc::Build {
+    let mut build = cc::Build::new();
+    build
+        .cpp(true)
         .define("ZMQ_USE_CV_IMPL_STL11", "1")
         .define("ZMQ_STATIC", "1")
         .define("ZMQ_USE_BUILTIN_SHA1", "1")
@@ -197,22 +211,8 @@ fn native(target: &str, curve: bool) {
             .define("ZMQ_HAVE_IPC", "1")
             .define("ZMQ_HAVE_STRUCT_SOCKADDR_UN", "1");
     }
-    if curve {
-        build
-            .define("ZMQ_USE_LIBSODIUM", "1")
-            .define("ZMQ_HAVE_CURVE", "1");
-        build.include(env::var_os("DEP_SODIUM_INCLUDE").unwrap());
+    if !target.contains("msvc") {
+        build.std("c++11");
     }
-    if target.contains("msvc") {
-        build.file("native/traffic.cpp").flag("/EHsc");
-    } else {
-        build.file("native/hot.cpp").std("c++11");
-        hot::take_out(&out.join("lib/libzmq.a"), || build.get_archiver());
-        if build.get_compiler().is_like_gnu() {
-            // Or a function that others could put their own in place of is never inlined.
-            build.flag("-fno-semantic-interposition");
-        }
-    }
-    // Both archives end up inside this crate's rlib, so their order does not matter.
-    build.compile("pushpull_native");
+    build
 }
