@@ -11,13 +11,13 @@ mod stock;
 
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
-    care, flow, held, identity, introduce, pipes, recall, receive, rescue, send_run, send_whole,
-    tune, wait_until_gone, waiting, Waits, Watch,
+    care, flow, held, identity, introduce, let_in, pipes, recall, receive, rescue, send_run,
+    send_whole, tune, wait_until_gone, waiting, Waits, Watch,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
-    care, flow, held, identity, introduce, pipes, recall, receive, rescue, send_run, send_whole,
-    tune, wait_until_gone, waiting, Waits, Watch,
+    care, flow, held, identity, introduce, let_in, pipes, recall, receive, rescue, send_run,
+    send_whole, tune, wait_until_gone, waiting, Waits, Watch,
 };
 
 use std::ffi::c_int;

@@ -106,6 +106,13 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
     }
 }
 
+/// Lets everything into a Pull that its connections have read, and what those read on
+/// whose peers have left; false once nothing more is to be expected of them.
+pub(crate) fn let_in(socket: &Socket) -> bool {
+    // SAFETY: the socket is open and this thread's own.
+    unsafe { sys::pushpull_let_in(socket.raw()) > 0 }
+}
+
 /// How many messages of a Push wait in libzmq for somebody to take them.
 pub(crate) fn held(socket: &Socket) -> u64 {
     depth(socket).0

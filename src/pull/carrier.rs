@@ -237,6 +237,16 @@ impl<T: Item> Carrier<T> {
         woken
     }
 
+    /// Takes what has come and found no room, and what those had sent that have left.
+    fn let_in(&mut self) {
+        let until = Instant::now() + PATIENCE;
+        while native::let_in(&self.attached.socket) && Instant::now() < until {
+            if self.receive(RUN).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Empties libzmq's pipes: all of those that came in, and of those that
     /// are still connected what was there at first.
     fn take_rest(&mut self, waiting: usize) {
@@ -275,6 +285,7 @@ impl<T: Item> Carrier<T> {
         // Connections that have just come in count, too. It fails only when the
         // context has ended.
         let _ = self.care();
+        self.let_in();
         let waiting = native::waiting(&self.attached.socket);
         // This ends the connections that came in. What they had received whole
         // can still be taken, and then their pipes are gone.

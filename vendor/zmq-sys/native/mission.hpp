@@ -38,6 +38,27 @@ namespace
 //  How long a caller waits for an I/O thread; PATIENCE_MS in native.rs.
 const std::chrono::milliseconds patience (25);
 
+//  What an agent is sent for, besides looking.
+enum errand_t
+{
+    looking,
+    //  To bring back what waits in the pipes.
+    taking,
+    //  To have everything come into the pipes that is there.
+    opening
+};
+
+void activate_write (zmq::pipe_t &, uint64_t);
+template <typename M, M At> struct activate_write_grant
+{
+    friend void activate_write (zmq::pipe_t &pipe_, uint64_t read_)
+    {
+        (pipe_.*At) (read_);
+    }
+};
+template struct activate_write_grant<decltype (&zmq::pipe_t::process_activate_write),
+                                     &zmq::pipe_t::process_activate_write>;
+
 //  What an agent does at one pipe, and what it saw there.
 struct visit_t
 {
@@ -180,8 +201,8 @@ struct visit_t
 class agent_t : public zmq::object_t
 {
   public:
-    agent_t (zmq::ctx_t *ctx_, uint32_t tid_, bool take_) :
-        object_t (ctx_, tid_), _take (take_), _state (pending), _owners (1)
+    agent_t (zmq::ctx_t *ctx_, uint32_t tid_, errand_t errand_) :
+        object_t (ctx_, tid_), _errand (errand_), _state (pending), _owners (1)
     {
     }
 
@@ -233,8 +254,14 @@ class agent_t : public zmq::object_t
 
     void work (visit_t &visit_)
     {
+        if (_errand == opening) {
+            //  A connection that stopped reading, as the pipe was full, goes on at once.
+            hwm_of (*visit_.far) = 0;
+            activate_write (*visit_.far, peers_msgs_read_of (*visit_.far));
+            return;
+        }
         visit_.look ();
-        if (!_take)
+        if (_errand == looking)
             return;
         const uint64_t whole = visit_.empty (in_pipe_of (*visit_.far));
         if (whole > 0) {
@@ -252,7 +279,7 @@ class agent_t : public zmq::object_t
         abandoned
     };
 
-    const bool _take;
+    const errand_t _errand;
     std::atomic<int> _state;
     std::atomic<int> _owners;
     std::mutex _sync;
@@ -272,19 +299,19 @@ class mission_t
     }
 
     //  Throws std::bad_alloc before anything has departed.
-    agent_t &agent (zmq::ctx_t *ctx_, uint32_t tid_, bool take_)
+    agent_t &agent (zmq::ctx_t *ctx_, uint32_t tid_, errand_t errand_)
     {
         for (size_t i = 0; i != _agents.size (); ++i)
             if (_agents[i]->get_tid () == tid_)
                 return *_agents[i];
         _agents.reserve (_agents.size () + 1);
-        _agents.push_back (new agent_t (ctx_, tid_, take_));
+        _agents.push_back (new agent_t (ctx_, tid_, errand_));
         return *_agents.back ();
     }
 
     //  One visit to the far end of each pipe whose other end is on an I/O thread.
     void plan (zmq::socket_base_t &socket_,
-               bool take_,
+               errand_t errand_,
                bool (*which_) (zmq::pipe_t &) = is_active)
     {
         zmq::ctx_t *const ctx = socket_.get_ctx ();
@@ -295,7 +322,7 @@ class mission_t
             if (!which_ (*near) || !out_pipe_of (*near)
                 || !on_io_thread (*ctx, *peer_of (*near)))
                 continue;
-            agent (ctx, peer_of (*near)->get_tid (), take_).visits.push_back (visit_t (near));
+            agent (ctx, peer_of (*near)->get_tid (), errand_).visits.push_back (visit_t (near));
         }
     }
 

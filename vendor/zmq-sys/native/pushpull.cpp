@@ -18,7 +18,7 @@ int pushpull_flushed (void *socket_, struct pushpull_flow *out_)
     pushpull_flow flow = {0, 0, 0, 0, 0, 0};
     try {
         mission_t mission;
-        mission.plan (*socket, false);
+        mission.plan (*socket, looking);
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
             const std::vector<visit_t> &visits = mission.visits (i);
@@ -68,7 +68,7 @@ int pushpull_recall (void *socket_,
             recalled.unread += unread (*pipes[i]);
     try {
         mission_t mission;
-        mission.plan (*socket, true, is_there);
+        mission.plan (*socket, taking, is_there);
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
             std::vector<visit_t> &visits = mission.visits (i);
@@ -122,7 +122,7 @@ int pushpull_rescue (void *socket_,
         used += msgs_written_of (*pipes[i]) > 0 ? 1 : 0;
     try {
         mission_t mission;
-        mission.plan (*socket, true, is_left);
+        mission.plan (*socket, taking, is_left);
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
             std::vector<visit_t> &visits = mission.visits (i);
@@ -174,6 +174,30 @@ int pushpull_care (void *socket_)
         if (is_readable (fq, i))
             ++i;
     return 0;
+}
+
+//  What a connection has read, and could not put into a full pipe, is lost when it is
+//  closed, and its peer has every reason to believe that it arrived.
+int pushpull_let_in (void *socket_)
+{
+    zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
+    if (!socket)
+        return -1;
+    try {
+        mission_t mission;
+        mission.plan (*socket, opening);
+        mission.run ();
+    }
+    catch (...) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int ending = 0;
+    all_pipes_t &pipes = pipes_of (*socket);
+    for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
+        if (is_active (*pipes[i]) && is_ending (*pipes[i]))
+            ++ending;
+    return ending;
 }
 
 int pushpull_depth (void *socket_,
@@ -269,7 +293,7 @@ int pushpull_awake (void *context_)
             for (size_t i = 0; i != io_threads_of (*ctx).size (); ++i)
                 mission.agent (
                   ctx, zmq::ctx_t::reaper_tid + 1 + static_cast<uint32_t> (i),
-                  false);
+                  looking);
         }
         mission.run ();
         return mission.all_back () ? 1 : 0;
@@ -307,11 +331,11 @@ int pushpull_gone (void *context_, void *socket_, int id_)
             //  A context that is being terminated and has no socket has told its
             //  reaper to end, and it would not hear us.
             if (!(terminating_of (*ctx) && sockets.empty ()))
-                mission.agent (ctx, zmq::ctx_t::reaper_tid, false);
+                mission.agent (ctx, zmq::ctx_t::reaper_tid, looking);
             for (size_t i = 0; i != io_threads_of (*ctx).size (); ++i)
                 mission.agent (
                   ctx, zmq::ctx_t::reaper_tid + 1 + static_cast<uint32_t> (i),
-                  false);
+                  looking);
         }
         mission.run ();
         return mission.all_back () ? 1 : 0;

@@ -161,6 +161,11 @@ extern "C" {
     /// which nobody receives from would keep. Receives nothing.
     pub fn pushpull_care(socket: *mut c_void) -> c_int;
 
+    /// Has all of a PULL socket's connections read on without a high-water mark, at first
+    /// what they had read already and had no room for. Returns how many of them are known
+    /// to end, and have not read all yet. For a socket that is about to be closed.
+    pub fn pushpull_let_in(socket: *mut c_void) -> c_int;
+
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
     /// `inbound` those ready to be received, and of these `left` from connections that
     /// have ended. Each may be NULL. Costs no system call.
