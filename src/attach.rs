@@ -37,15 +37,16 @@ pub(crate) struct Attached {
 
 /// Waits, when dropped, until closed sockets and their descriptors are gone.
 struct UntilGone {
-    context: Context,
+    /// There until it is dropped.
+    context: Option<Context>,
     sockets: Vec<Identity>,
     patience: Duration,
 }
 
 impl Drop for UntilGone {
     fn drop(&mut self) {
-        if !self.context.is_foreign() {
-            self.context.wait_until_gone(&self.sockets, self.patience);
+        if let Some(context) = self.context.take().filter(|c| !c.is_foreign()) {
+            context.wait_until_gone(&self.sockets, self.patience);
         }
     }
 }
@@ -72,7 +73,7 @@ impl Attached {
         }
         let inproc = |e: &Endpoint| e.transport() == Transport::Inproc;
         let mut gone = UntilGone {
-            context: context.clone(),
+            context: None,
             sockets: Vec::with_capacity(3),
             patience: if endpoints.iter().any(inproc) {
                 NEIGHBOUR_PATIENCE
@@ -80,9 +81,10 @@ impl Attached {
                 PATIENCE
             },
         };
+        let context = gone.context.insert(context);
         let socket = context.socket(kind).map_err(out_of)?;
         gone.sockets.push(native::identity(&socket));
-        let (control, listener) = Control::pair(&context, &mut gone.sockets).map_err(out_of)?;
+        let (control, listener) = Control::pair(context, &mut gone.sockets).map_err(out_of)?;
         configure(&socket, kind, config)?;
         if matches!(kind, SocketKind::Pull) {
             warn_of_loss(&name, &endpoints);

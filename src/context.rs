@@ -15,6 +15,7 @@ pub(crate) use socket::{Events, Socket, SocketKind};
 use std::{
     ffi::{c_int, c_void, CString},
     fmt, io,
+    mem::ManuallyDrop,
     sync::Arc,
     thread,
     time::Duration,
@@ -141,19 +142,21 @@ impl Context {
     }
 
     /// Returns when libzmq has let go of closed sockets, so that no descriptor
-    /// outlives a queue.
-    pub(crate) fn wait_until_gone(&self, sockets: &[Identity], patience: Duration) {
-        let gone = |id: &Identity| native::wait_until_gone(self, *id, patience);
-        if !sockets.iter().all(gone) {
-            let context = self.clone();
-            // An I/O thread is busy with a name that does not resolve, and
-            // ending the context would wait for it, perhaps for a minute.
-            let spawned = thread::Builder::new()
-                .name("pushpull undertaker".to_owned())
-                .spawn(move || drop(context));
-            if let Err(e) = spawned {
-                crate::say::say(|| log::warn!("waiting for a name to resolve: {e}"));
-            }
+    /// outlives a queue. Takes the queue's last handle along.
+    pub(crate) fn wait_until_gone(self, sockets: &[Identity], patience: Duration) {
+        let gone = |id: &Identity| native::wait_until_gone(&self, *id, patience);
+        if sockets.iter().all(gone) {
+            return;
+        }
+        // An I/O thread is busy with a name that does not resolve, and ending
+        // the context would wait for it, perhaps for a minute. Where there is no
+        // thread to be had it stays.
+        let context = ManuallyDrop::new(self);
+        let spawned = thread::Builder::new()
+            .name("pushpull undertaker".to_owned())
+            .spawn(move || drop(ManuallyDrop::into_inner(context)));
+        if let Err(e) = spawned {
+            crate::say::say(|| log::warn!("waiting for a name to resolve: {e}"));
         }
     }
 }

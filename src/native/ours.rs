@@ -107,10 +107,14 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
 }
 
 /// Lets everything into a Pull that its connections have read, and what those read on
-/// whose peers have left; false once nothing more is to be expected of them.
-pub(crate) fn let_in(socket: &Socket) -> bool {
+/// whose peers have left: whether more is to be expected of those. None if an
+/// I/O thread is too busy to listen.
+pub(crate) fn let_in(socket: &Socket) -> Option<bool> {
     // SAFETY: the socket is open and this thread's own.
-    unsafe { sys::pushpull_let_in(socket.raw()) > 0 }
+    match unsafe { sys::pushpull_let_in(socket.raw()) } {
+        -1 => None,
+        ending => Some(ending > 0),
+    }
 }
 
 /// How many messages of a Push wait in libzmq for somebody to take them.

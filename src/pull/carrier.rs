@@ -237,22 +237,28 @@ impl<T: Item> Carrier<T> {
         woken
     }
 
-    /// Takes what has come and found no room, and what those had sent that have left.
-    fn let_in(&mut self) {
+    /// Takes what has come and found no room, and what those had sent that have
+    /// left. Returns how long to wait for libzmq's threads from here on.
+    fn let_in(&mut self) -> Duration {
         let until = Instant::now() + PATIENCE;
-        while native::let_in(&self.attached.socket) && Instant::now() < until {
-            if self.receive(RUN).is_err() {
-                return;
+        loop {
+            match native::let_in(&self.attached.socket) {
+                Some(true) if Instant::now() < until && self.receive(RUN).is_ok() => {}
+                Some(_) => return PATIENCE,
+                None => {
+                    self.attached.be_impatient();
+                    return Duration::ZERO;
+                }
             }
         }
     }
 
     /// Empties libzmq's pipes: all of those that came in, and of those that
     /// are still connected what was there at first.
-    fn take_rest(&mut self, waiting: usize) {
+    fn take_rest(&mut self, waiting: usize, patience: Duration) {
         let before = self.messages.len();
         let calling = self.attached.calling();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience;
         loop {
             let had = (self.messages.len(), self.parts.len());
             if self.receive(BATCH).is_err() {
@@ -267,7 +273,7 @@ impl<T: Item> Carrier<T> {
             if (self.messages.len(), self.parts.len()) != had {
                 continue;
             }
-            if Instant::now() >= until + PATIENCE {
+            if Instant::now() >= until + patience {
                 return;
             }
             if self.parts.is_empty()
@@ -285,12 +291,12 @@ impl<T: Item> Carrier<T> {
         // Connections that have just come in count, too. It fails only when the
         // context has ended.
         let _ = self.care();
-        self.let_in();
+        let patience = self.let_in();
         let waiting = native::waiting(&self.attached.socket);
         // This ends the connections that came in. What they had received whole
         // can still be taken, and then their pipes are gone.
         self.attached.stop_listening();
-        self.take_rest(waiting);
+        self.take_rest(waiting, patience);
         let mut leftover = self.held;
         leftover.extend(T::pack(self.messages));
         let count = leftover.iter().map(|i| i.count()).sum();

@@ -26,6 +26,7 @@
 
 #if defined __linux__
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #endif
@@ -74,6 +75,8 @@ struct visit_t
     uint64_t in_kernel;
     bool encoding;
     bool torn;
+    //  The peer has said its last, and it was not all read.
+    bool ending;
     //  Whole messages, taken out of the pipe, and how many there was no memory for.
     std::vector<zmq::msg_t> taken;
     uint64_t lost;
@@ -88,8 +91,32 @@ struct visit_t
         in_kernel (0),
         encoding (false),
         torn (false),
+        ending (false),
         lost (0)
     {
+    }
+
+    //  The connection at the far end; NULL if there is none.
+    zmq::stream_engine_base_t *engine () const
+    {
+        zmq::session_base_t *const session =
+          dynamic_cast<zmq::session_base_t *> (sink_of (*far));
+        if (!session || session_pipe_of (*session) != far)
+            return NULL;
+        return dynamic_cast<zmq::stream_engine_base_t *> (engine_of (*session));
+    }
+
+    //  Has the connection go on that stopped reading, as the pipe was full.
+    void open ()
+    {
+        hwm_of (*far) = 0;
+        activate_write (*far, peers_msgs_read_of (*far));
+#if defined __linux__
+        if (zmq::stream_engine_base_t *const engine = this->engine ()) {
+            pollfd end = {fd_of (*engine), POLLRDHUP, 0};
+            ending = poll (&end, 1, 0) == 1;
+        }
+#endif
     }
 
     void look ()
@@ -101,8 +128,7 @@ struct visit_t
         if (!session || session_pipe_of (*session) != far)
             return;
         torn = incomplete_in_of (*session);
-        zmq::stream_engine_base_t *const engine =
-          dynamic_cast<zmq::stream_engine_base_t *> (engine_of (*session));
+        zmq::stream_engine_base_t *const engine = this->engine ();
         if (!engine)
             return;
         unwritten = outsize_of (*engine);
@@ -254,12 +280,8 @@ class agent_t : public zmq::object_t
 
     void work (visit_t &visit_)
     {
-        if (_errand == opening) {
-            //  A connection that stopped reading, as the pipe was full, goes on at once.
-            hwm_of (*visit_.far) = 0;
-            activate_write (*visit_.far, peers_msgs_read_of (*visit_.far));
-            return;
-        }
+        if (_errand == opening)
+            return visit_.open ();
         visit_.look ();
         if (_errand == looking)
             return;

@@ -183,20 +183,25 @@ int pushpull_let_in (void *socket_)
     zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
     if (!socket)
         return -1;
+    int ending = 0;
     try {
         mission_t mission;
         mission.plan (*socket, opening);
         mission.run ();
+        for (size_t i = 0; i != mission.size (); ++i) {
+            if (!mission.is_back (i)) {
+                errno = EAGAIN;
+                return -1;
+            }
+            const std::vector<visit_t> &visits = mission.visits (i);
+            for (size_t j = 0; j != visits.size (); ++j)
+                ending += visits[j].ending || is_ending (*visits[j].near) ? 1 : 0;
+        }
     }
     catch (...) {
         errno = ENOMEM;
         return -1;
     }
-    int ending = 0;
-    all_pipes_t &pipes = pipes_of (*socket);
-    for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
-        if (is_active (*pipes[i]) && is_ending (*pipes[i]))
-            ++ending;
     return ending;
 }
 

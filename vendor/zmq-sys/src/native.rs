@@ -163,7 +163,8 @@ extern "C" {
 
     /// Has all of a PULL socket's connections read on without a high-water mark, at first
     /// what they had read already and had no room for. Returns how many of them are known
-    /// to end, and have not read all yet. For a socket that is about to be closed.
+    /// to end, and have not read all yet; -1 with EAGAIN if an I/O thread did not listen
+    /// for 25 ms. For a socket that is about to be closed.
     pub fn pushpull_let_in(socket: *mut c_void) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
