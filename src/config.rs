@@ -4,6 +4,8 @@ mod serde;
 mod url;
 mod value;
 
+pub(crate) use options::is_option;
+
 use std::time::Duration;
 
 use crate::{

@@ -1,6 +1,9 @@
 use std::fmt;
 
-use crate::error::{OpenError, OpenErrorKind};
+use crate::{
+    config,
+    error::{OpenError, OpenErrorKind},
+};
 
 /// A ZeroMQ address, checked, and the role a queue plays there.
 ///
@@ -68,7 +71,10 @@ impl Endpoint {
             return Err(invalid("a NUL byte cannot be part of an endpoint"));
         }
         let Some((scheme, address)) = text.split_once("://") else {
-            return Err(invalid("an endpoint is spelt transport://address"));
+            return Err(invalid(
+                "an endpoint is spelt transport://address, such as ipc:///tmp/jobs.sock or \
+                 tcp://127.0.0.1:5555",
+            ));
         };
         let transport = match scheme {
             "ipc" => Transport::Ipc,
@@ -78,6 +84,12 @@ impl Endpoint {
         };
         if address.is_empty() {
             return Err(invalid("there is no address behind the ://"));
+        }
+        if let Some((_, query)) = address.split_once('?') {
+            // Such a file can be, but nobody means it.
+            if query.split('&').any(is_option) {
+                return Err(invalid("an endpoint has no options: see Config::from_url"));
+            }
         }
         match transport {
             Transport::Ipc => check_ipc(role, address, text)?,
@@ -122,6 +134,11 @@ impl fmt::Display for Transport {
             Transport::Inproc => "inproc",
         })
     }
+}
+
+fn is_option(pair: &str) -> bool {
+    pair.split_once('=')
+        .is_some_and(|(key, _)| config::is_option(key))
 }
 
 fn check_ipc(role: Role, address: &str, text: &str) -> Result<(), OpenError> {

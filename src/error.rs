@@ -90,7 +90,10 @@ impl OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.subject, self.reason)
+        match self.subject.as_str() {
+            "" => f.write_str(&self.reason),
+            subject => write!(f, "{subject}: {}", self.reason),
+        }
     }
 }
 
@@ -279,7 +282,12 @@ impl OpenError {
 
     /// An error of libzmq's, sorted by its number.
     pub(crate) fn from_failure(subject: &str, failure: crate::context::Failure) -> Self {
-        Self::io(kind_of(failure.errno()), subject, failure.io())
+        let mut error = Self::io(kind_of(failure.errno()), subject, failure.io());
+        if failure.errno() == zmq_sys::errno::ENODEV {
+            // zmq_tcp(7). The system's text, "no such device", is a riddle here.
+            error.reason = "the host is no address or interface of this machine".to_owned();
+        }
+        error
     }
 }
 

@@ -33,12 +33,12 @@ use carrier::{Carrier, Ended};
 /// or goes never ends it.
 ///
 /// # What happens to messages
-/// [`close`](Self::close) gives back what is in the channel and in libzmq.
-/// What is still in the kernel's buffers is lost, and up to 64 KiB for each
-/// connection that libzmq has read from there and found no room for, since its
-/// sender believes it sent; what is still at the sender stays there: close the sending end
-/// first, with [`Push::drain`](crate::Push::drain), and receive until nothing
-/// comes.
+/// [`close`](Self::close) gives back what is in the channel, in libzmq, and in
+/// the kernel's buffers of connections whose senders have left. What the kernel
+/// holds of a sender that is still there is lost, and that sender believes it
+/// sent; so is, over tcp, what a sender's kernel had not delivered yet; what is
+/// still at the sender stays there: end the senders first, with
+/// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
 #[must_use = "dropping a queue ends it"]
 pub struct Pull<T: Item = Message> {
     name: Arc<str>,

@@ -59,8 +59,8 @@ options! {
     capacity[v => v]: Count<usize>, "0 to 16777216 items", |n| *n <= CAPACITY_MAX;
     high_water_mark[v => v]: Count<u32>, "1 to 2147483647 messages",
         |n| *n > 0 && i32::try_from(*n).is_ok();
-    linger[v => v]: Period, "any length of time", |_| true;
-    send_deadline[v => v]: Period, "any length of time", |_| true;
+    linger[v => v]: Period, "no less than nothing", |_| true;
+    send_deadline[v => v]: Period, "no less than nothing", |_| true;
     reconnect[v => v.0, v.1]: Periods, "from 1ms to 24days, the longest not below the first",
         |(first, longest)| !first.is_zero() && in_millis(first) && in_millis(longest) && first <= longest;
     connect_timeout[v => v]: Period, "0s, or from 1ms to 24days", in_millis;
@@ -111,14 +111,7 @@ impl Config {
     /// Sets the option of that name.
     pub(super) fn set(&mut self, name: &str, given: &Given) -> Result<(), OpenError> {
         let Some(row) = OPTIONS.iter().find(|row| row.name == name) else {
-            let names: Vec<_> = OPTIONS.iter().map(|row| row.name).collect();
-            return Err(invalid(
-                name,
-                format!(
-                    "there is no such option; there are also_bind, also_connect, {}",
-                    names.join(", ")
-                ),
-            ));
+            return Err(unknown(name));
         };
         (row.set)(self, given).ok_or_else(|| {
             invalid(
@@ -147,6 +140,22 @@ impl OptionRow {
             format!("{value} is out of range: {}", self.range),
         ))
     }
+}
+
+/// Those that every URL knows besides the table.
+const ENDPOINTS: [&str; 3] = ["role", "also_bind", "also_connect"];
+
+/// Whether a URL may have that key.
+pub(crate) fn is_option(key: &str) -> bool {
+    let names = OPTIONS.iter().map(|row| row.name);
+    names.chain(ENDPOINTS).any(|name| name == key)
+}
+
+pub(super) fn unknown(key: &str) -> OpenError {
+    let names: Vec<_> = OPTIONS.iter().map(|row| row.name).collect();
+    let (all, more) = (ENDPOINTS.join(", "), names.join(", "));
+    let reason = format!("there is no such option; there are {all}, {more}");
+    invalid(key, reason)
 }
 
 pub(super) fn invalid(name: &str, reason: impl Into<String>) -> OpenError {

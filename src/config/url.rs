@@ -1,6 +1,10 @@
 //! A whole configuration in one line.
 
-use super::{options::invalid, options::OPTIONS, value::Given, Config};
+use super::{
+    options::{invalid, is_option, unknown, OPTIONS},
+    value::Given,
+    Config,
+};
 use crate::{endpoint::Role, error::OpenError};
 
 impl Config {
@@ -61,10 +65,17 @@ impl Config {
             Some((_, other)) => {
                 return Err(invalid(
                     "role",
-                    format!("{other} is none; allowed: bind or connect"),
+                    format!("{other:?} is no role: bind or connect"),
                 ))
             }
-            None => return Err(invalid("role", "it is missing: bind or connect")),
+            None => {
+                // It may be there, misspelt.
+                let strange = pairs.iter().find(|(key, _)| !is_option(key));
+                return Err(match strange {
+                    Some((key, _)) => unknown(key),
+                    None => invalid("role", "it is missing: bind or connect"),
+                });
+            }
         };
         for (key, value) in pairs {
             match key {

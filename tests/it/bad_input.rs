@@ -37,6 +37,16 @@ fn every_wrong_endpoint_is_refused_by_name() {
     within(60, || {
         for (endpoint, bind, connect) in [
             ("", Some(InvalidEndpoint), Some(InvalidEndpoint)),
+            (
+                "ipc:///tmp/jobs.sock?high_water_mark=1",
+                Some(InvalidEndpoint),
+                Some(InvalidEndpoint),
+            ),
+            (
+                "tcp://127.0.0.1:5?role=connect",
+                Some(InvalidEndpoint),
+                Some(InvalidEndpoint),
+            ),
             ("nonsense", Some(InvalidEndpoint), Some(InvalidEndpoint)),
             ("tcp", Some(InvalidEndpoint), Some(InvalidEndpoint)),
             ("tcp:", Some(InvalidEndpoint), Some(InvalidEndpoint)),
@@ -316,4 +326,31 @@ fn the_systems_own_error_is_the_source() {
     let error: OpenError = Pull::bind(&at(&pull)).unwrap_err();
     let source = error.source().unwrap().downcast_ref::<std::io::Error>();
     assert_eq!(source.unwrap().kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn what_is_wrong_is_told_so_that_it_can_be_mended() {
+    let told = |error: OpenError, words: &[&str]| {
+        let text = error.to_string();
+        for word in words {
+            assert!(text.contains(word), "{text:?} does not say {word:?}");
+        }
+    };
+    within(10, || {
+        let bind = |endpoint: &str| Pull::bind(endpoint).unwrap_err();
+        told(bind("/tmp/jobs.sock"), &["ipc:///tmp/", "tcp://"]);
+        assert!(!bind("").to_string().starts_with(':'));
+        told(bind("ipc:///tmp/x?capacity=1"), &["Config::from_url"]);
+        told(bind("tcp://nobody.invalid:5555"), &["host", "this machine"]);
+        let url = |url: &str| Config::from_url(url).unwrap_err();
+        told(url("ipc:///tmp/x?Role=bind"), &["Role", "role"]);
+        told(
+            url("ipc:///tmp/x?role=bind&hwm=5"),
+            &["hwm", "role", "high_water_mark"],
+        );
+        told(
+            url("ipc:///tmp/x?role=listen"),
+            &["listen", "bind or connect"],
+        );
+    });
 }
