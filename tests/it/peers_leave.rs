@@ -212,6 +212,8 @@ fn a_push_that_is_never_idle_looks_after_many_peers_that_leave() {
     });
 }
 
+/// Elsewhere nobody can tell that the end of a stream is behind what the kernel has.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_close_gives_back_all_that_a_drained_sender_had_sent() {
     over_ipc_and_tcp(60, |wire| {

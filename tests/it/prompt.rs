@@ -7,12 +7,9 @@ use std::{sync::Barrier, thread, time::Duration};
 use pushpull::{Config, DrainFailure, Message, Pull, Push};
 
 use crate::harness::{
-    assert_prompt, at, eventually, fill, ms, number, numbered, timed, undisturbed,
+    assert_prompt, at, eventually, fill, ms, number, numbered, timed, tries, undisturbed,
     undisturbed_over_ipc_and_tcp as undisturbed_over_both, Reserved, Wire, LONG, PROMPT,
 };
-
-/// Enough for a percentile, and a multiple of the ways to end.
-const TRIES: usize = 102;
 
 /// Large enough that a few fill the kernel's buffers.
 const SIZE: usize = 256 << 10;
@@ -60,16 +57,16 @@ fn end_pull(turn: usize, pull: Pull) -> Duration {
 /// Brings a queue into a state, gives it to `end`, which measures, and cleans
 /// up behind it.
 fn push_tries(state: &str, mut one: impl FnMut(&mut dyn FnMut(Push))) {
-    let mut took = Vec::with_capacity(TRIES);
-    for turn in 0..TRIES {
+    let mut took = Vec::with_capacity(tries());
+    for turn in 0..tries() {
         one(&mut |push| took.push(end_push(turn, push)));
     }
     assert_prompt(&format!("a push that is {state}"), PROMPT, took);
 }
 
 fn pull_tries(state: &str, mut one: impl FnMut(&mut dyn FnMut(Pull))) {
-    let mut took = Vec::with_capacity(TRIES);
-    for turn in 0..TRIES {
+    let mut took = Vec::with_capacity(tries());
+    for turn in 0..tries() {
         one(&mut |pull| took.push(end_pull(turn, pull)));
     }
     assert_prompt(&format!("a pull that is {state}"), PROMPT, took);
@@ -199,7 +196,7 @@ fn a_drain_that_can_not_succeed_ends_by_its_deadline() {
         took
     };
     undisturbed_over_both(100, |wire| {
-        let tries = 0..TRIES;
+        let tries = 0..tries();
         let took = tries.clone().map(|_| drain(without_a_peer(wire).0));
         assert_prompt("drain, nobody there", DEADLINE + PROMPT, took.collect());
         let took = tries.clone().map(|_| drain(reconnecting(wire)));
@@ -220,7 +217,7 @@ fn a_drain_that_can_not_succeed_ends_by_its_deadline() {
 #[test]
 fn a_drain_of_an_idle_push_waits_for_nothing() {
     undisturbed_over_both(100, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let (push, _pull) = wire.pair(small, small);
             timed(|| push.drain(LONG).unwrap()).0
         });
@@ -232,7 +229,7 @@ fn a_drain_of_an_idle_push_waits_for_nothing() {
 fn a_dropped_push_lingers_as_long_as_it_was_told_and_no_longer() {
     const LINGER: Duration = ms(20);
     undisturbed_over_both(60, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let (address, _nobody) = wire.nobody();
             let push = Push::open(Config::connect(&address).linger(LINGER)).unwrap();
             push.send("for nobody").unwrap();
@@ -247,7 +244,7 @@ fn a_dropped_push_lingers_as_long_as_it_was_told_and_no_longer() {
 #[test]
 fn stop_wakes_a_send_that_waits_at_high_water() {
     undisturbed_over_both(60, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let (push, _pull) = at_high_water(wire);
             let (stopper, waiting) = (push.stopper(), Barrier::new(2));
             thread::scope(|scope| {
@@ -275,7 +272,7 @@ fn stop_wakes_a_send_that_waits_at_high_water() {
 #[test]
 fn stop_wakes_a_receive_that_waits() {
     undisturbed_over_both(60, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let pull = wire.pull();
             let (stopper, waiting) = (pull.stopper(), Barrier::new(2));
             thread::scope(|scope| {
@@ -298,7 +295,7 @@ fn stop_wakes_a_receive_that_waits() {
 #[test]
 fn stop_ends_a_drain_that_waits() {
     undisturbed_over_both(60, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let (push, _nobody) = without_a_peer(wire);
             let accepted = push.stats().accepted;
             let stopper = push.stopper();
@@ -326,7 +323,7 @@ fn stop_ends_a_drain_that_waits() {
 #[test]
 fn stopping_twice_or_after_the_end_changes_nothing() {
     undisturbed_over_both(60, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let (push, pull) = wire.pair(small, small);
             let stoppers = [push.stopper(), push.stopper(), pull.stopper()];
             let took = timed(|| {
@@ -347,7 +344,7 @@ fn stopping_twice_or_after_the_end_changes_nothing() {
 #[test]
 fn eight_threads_may_stop_at_once_while_another_sends() {
     undisturbed_over_both(60, |wire| {
-        let took = (0..TRIES).map(|_| {
+        let took = (0..tries()).map(|_| {
             let (push, pull) = wire.pair(|c| c, |c| c);
             let start = Barrier::new(9);
             let accepted = thread::scope(|scope| {

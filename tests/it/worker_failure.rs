@@ -3,7 +3,9 @@
 
 use pushpull::{Config, Context, DrainFailure, Pull, Push, WorkerError};
 
-use crate::harness::{assert_prompt, at, fill, over_ipc_and_tcp, timed, undisturbed, LONG, PROMPT};
+use crate::harness::{
+    assert_prompt, at, fill, over_ipc_and_tcp, timed, tries, undisturbed, LONG, PROMPT,
+};
 
 #[test]
 fn a_context_that_is_shut_down_ends_its_queues_and_is_their_cause() {
@@ -62,7 +64,7 @@ fn what_libzmq_held_when_its_context_ended_is_counted() {
 #[test]
 fn queues_on_a_dead_context_end_at_once() {
     undisturbed(60, || {
-        let took = (0..102).map(|_| {
+        let took = (0..tries()).map(|_| {
             let context = Context::new().unwrap();
             let push = Push::open(Config::bind("tcp://127.0.0.1:0").context(&context)).unwrap();
             let pull = Pull::open(Config::bind("tcp://127.0.0.1:0").context(&context)).unwrap();
