@@ -35,7 +35,7 @@ linked() {
 }
 
 tests() {
-    "${cargo[@]}" test --locked "${how[@]}" --features cli
+    "${ours_quickly[@]}" "${cargo[@]}" test --locked "${how[@]}" --features cli
 }
 
 if [[ $(uname) == Darwin ]]; then
