@@ -73,7 +73,7 @@ tests() {
     # Time limits, in the tests, for a processor that is emulated. Nor is memory looked at:
     # that of qemu, which grows with what it has translated, is counted with it.
     PUSHPULL_TEST_PATIENCE=4 PUSHPULL_TEST_NO_MEMORY=1 emulated \
-        "${ours_quickly[@]}" "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests -- \
+        "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests -- \
         "${skipped[@]/#/--skip=}"
 }
 

@@ -7,10 +7,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # Debug info of a build that nobody debugs: half of the time and the disk.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
-# Our own Rust is quicker built than optimised where it is to be tested. libzmq is optimised all
-# the same, and so is what we depend on, std with it, which the embedding program then finds
-# built: that is what a user would get.
-ours_quickly=(env CARGO_PROFILE_RELEASE_OPT_LEVEL=1)
+# Rust that is built in order to be tested, quicker; libzmq is optimised all the same, and
+# the embedding program is what a user would get.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
 # This machine's own compiler is none for another.
 unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
@@ -25,7 +24,6 @@ rust_for() {
     local target=$1
     export TARGET=$target
     cargo=(cargo) how=(--release --target "$target")
-    how+=(--config 'profile.release.package."*".opt-level=3')
     if command -v rustc >/dev/null && [[ -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
         rustc --version
         return
@@ -71,12 +69,13 @@ unpack_rust() {
 # What each script builds: library, program, examples and tests, in one go, since what
 # tests need of the dependencies differs, and libzmq would be built twice.
 build_all() {
-    "${ours_quickly[@]}" "${cargo[@]}" test --locked "${how[@]}" --features cli --no-run
+    "${cargo[@]}" test --locked "${how[@]}" --features cli --no-run
 }
 
 # The embedding program, as it is in the repository: with the patch lines.
 build_embedded() {
-    (cd examples/embed && "${cargo[@]}" build --locked "${how[@]}")
+    (cd examples/embed &&
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=3 "${cargo[@]}" build --locked "${how[@]}")
 }
 
 # And as somebody would write it who does not know of them: with libzmq as zmq-sys of

@@ -35,7 +35,7 @@ linked() {
 }
 
 tests() {
-    "${ours_quickly[@]}" "${cargo[@]}" test --locked "${how[@]}" --features cli
+    "${cargo[@]}" test --locked "${how[@]}" --features cli
 }
 
 if [[ $(uname) == Darwin ]]; then

@@ -35,7 +35,7 @@ programs() {
 
 # Without the snippets of the documentation: rustdoc would be another Rust's.
 tests() {
-    "${ours_quickly[@]}" "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests
+    "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests
 }
 
 step "tools" tools

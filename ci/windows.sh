@@ -80,7 +80,7 @@ tests() {
     printf 'left out: %s\n' "${skipped[@]}"
     # Two at a time, and with longer limits in the tests: Wine's server, through which every
     # wait goes, is one process.
-    PUSHPULL_TEST_PATIENCE=4 "${ours_quickly[@]}" "${cargo[@]}" test --locked "${how[@]}" --features cli \
+    PUSHPULL_TEST_PATIENCE=4 "${cargo[@]}" test --locked "${how[@]}" --features cli \
         --lib --tests -- --test-threads=2 \
         "${skipped[@]/#/--skip=}"
 }
