@@ -1,8 +1,5 @@
 use std::{
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        OnceLock,
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
@@ -15,10 +12,18 @@ const LOOKS: usize = 32;
 /// count some of its parent's for ever, and sleep earlier for it.)
 static LOOKING: AtomicUsize = AtomicUsize::new(0);
 
-/// More of them than processors would only let one another run.
+/// More of them than processors would only let one another run. Asked without a
+/// lock: a forked child may find one taken for ever.
 fn most() -> usize {
-    static MOST: OnceLock<usize> = OnceLock::new();
-    *MOST.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    match MOST.load(Ordering::Relaxed) {
+        0 => {
+            let found = thread::available_parallelism().map_or(1, usize::from);
+            MOST.store(found, Ordering::Relaxed);
+            found
+        }
+        known => known,
+    }
 }
 
 /// The time before a worker sleeps.
