@@ -59,8 +59,8 @@ options! {
     capacity[v => v]: Count<usize>, "0 to 16777216 items", |n| *n <= CAPACITY_MAX;
     high_water_mark[v => v]: Count<u32>, "1 to 2147483647 messages",
         |n| *n > 0 && i32::try_from(*n).is_ok();
-    linger[v => v]: Period, "no less than nothing", |_| true;
-    send_deadline[v => v]: Period, "no less than nothing", |_| true;
+    linger[v => v]: Period, "0s or longer", |_| true;
+    send_deadline[v => v]: Period, "0s or longer", |_| true;
     reconnect[v => v.0, v.1]: Periods, "from 1ms to 24days, the longest not below the first",
         |(first, longest)| !first.is_zero() && in_millis(first) && in_millis(longest) && first <= longest;
     connect_timeout[v => v]: Period, "0s, or from 1ms to 24days", in_millis;

@@ -65,7 +65,7 @@ impl Config {
             Some((_, other)) => {
                 return Err(invalid(
                     "role",
-                    format!("{other:?} is no role: bind or connect"),
+                    format!("{other:?} is not a role; allowed: bind or connect"),
                 ))
             }
             None => {

@@ -350,7 +350,11 @@ fn what_is_wrong_is_told_so_that_it_can_be_mended() {
         );
         told(
             url("ipc:///tmp/x?role=listen"),
-            &["listen", "bind or connect"],
+            &["listen", "; allowed: bind or connect"],
+        );
+        told(
+            url("ipc:///tmp/x?role=bind&linger=-1s"),
+            &["-1s", "allowed: 0s or longer"],
         );
     });
 }
