@@ -77,6 +77,14 @@ impl OpenError {
         }
     }
 
+    /// In words that say more than the system's.
+    pub(crate) fn because(self, reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            ..self
+        }
+    }
+
     /// The kind of the error, for a `match`.
     pub fn kind(&self) -> OpenErrorKind {
         self.kind
@@ -282,10 +290,10 @@ impl OpenError {
 
     /// An error of libzmq's, sorted by its number.
     pub(crate) fn from_failure(subject: &str, failure: crate::context::Failure) -> Self {
-        let mut error = Self::io(kind_of(failure.errno()), subject, failure.io());
+        let error = Self::io(kind_of(failure.errno()), subject, failure.io());
         if failure.errno() == zmq_sys::errno::ENODEV {
             // zmq_tcp(7). The system's text, "no such device", is a riddle here.
-            error.reason = "the host is no address or interface of this machine".to_owned();
+            return error.because("the host is no address or interface of this machine");
         }
         error
     }

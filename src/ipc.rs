@@ -18,6 +18,7 @@ use windows as system;
 pub(crate) use system::{check_connect, leave, listen, number, Listener, SocketFile};
 
 use std::{
+    io,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -49,6 +50,18 @@ fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
+    }
+}
+
+/// What is wrong with the folder that a socket file is to be in. The system's text, "no
+/// such file", does not tell that from the file.
+fn folder_fails(endpoint: &str, folder: &Path, error: impl Into<io::Error>) -> OpenError {
+    let error = OpenError::from_io(endpoint, error.into());
+    match error.kind() {
+        OpenErrorKind::NotFound => {
+            error.because(format!("there is no folder {}", folder.display()))
+        }
+        _ => error,
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::{
     net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 
-use super::{folder_of, in_use, not_a_socket};
+use super::{folder_fails, folder_of, in_use, not_a_socket};
 use crate::error::{OpenError, OpenErrorKind};
 
 /// A socket that listens.
@@ -100,7 +100,7 @@ pub(crate) fn check_connect(endpoint: &str, path: &str) -> Result<(), OpenError>
             match fs::stat(folder) {
                 Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Ok(()),
                 Ok(_) => Err(fail(Errno::NOTDIR)),
-                Err(e) => Err(fail(e)),
+                Err(e) => Err(folder_fails(endpoint, folder, e)),
             }
         }
         Err(e) => Err(fail(e)),
@@ -164,7 +164,8 @@ fn new_socket() -> Result<OwnedFd, Errno> {
 fn lock(folder: &Path, endpoint: &str, patience: Duration) -> Result<OwnedFd, OpenError> {
     let fail = |e: Errno| OpenError::from_io(endpoint, e.into());
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = fs::open(folder, flags, Mode::empty()).map_err(fail)?;
+    let folder =
+        fs::open(folder, flags, Mode::empty()).map_err(|e| folder_fails(endpoint, folder, e))?;
     let until = Instant::now() + patience;
     loop {
         match fs::flock(folder.as_fd(), FlockOperation::NonBlockingLockExclusive) {

@@ -30,7 +30,7 @@ use windows_sys::Win32::{
     System::Threading::CreateMutexW,
 };
 
-use super::{folder_of, in_use, not_a_socket};
+use super::{folder_fails, folder_of, in_use, not_a_socket};
 use crate::error::{OpenError, OpenErrorKind};
 
 /// A socket that listens.
@@ -154,14 +154,15 @@ fn check_support(endpoint: &str) -> Result<(), OpenError> {
 }
 
 fn check_folder(path: &Path, endpoint: &str) -> Result<(), OpenError> {
-    match fs::metadata(folder_of(path)) {
-        Ok(folder) if folder.is_dir() => Ok(()),
+    let folder = folder_of(path);
+    match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(OpenError::new(
             OpenErrorKind::NotADirectory,
             endpoint,
             "a part of the path is not a folder",
         )),
-        Err(e) => Err(OpenError::from_io(endpoint, e)),
+        Err(e) => Err(folder_fails(endpoint, folder, e)),
     }
 }
 

@@ -2,7 +2,9 @@
 //! the cases of missing permission run in a child that gives root up.
 
 use std::{
-    env, fs,
+    env,
+    error::Error,
+    fs,
     os::unix::{fs::symlink, fs::PermissionsExt, net::UnixListener},
     path::Path,
 };
@@ -42,7 +44,15 @@ fn every_path_that_can_not_be_is_refused() {
     within(20, || {
         let dir = tempdir().unwrap();
         let dir = dir.path();
-        refused_both_ways(&dir.join("missing").join("a.sock"), NotFound);
+        let missing = dir.join("missing");
+        let in_it = endpoint(&missing.join("a.sock"));
+        refused_both_ways(&missing.join("a.sock"), NotFound);
+        for error in [Pull::bind(&in_it), Pull::connect(&in_it)].map(Result::unwrap_err) {
+            let text = error.to_string();
+            let due = format!("there is no folder {}", missing.display());
+            assert!(text.ends_with(&due), "{text}");
+            assert!(error.source().is_some(), "{error:?}");
+        }
         refused_both_ways(&dir.join("x".repeat(108)), PathTooLong);
 
         let file = dir.join("file");
@@ -89,7 +99,7 @@ fn a_path_may_be_as_long_as_a_socket_address_holds() {
 fn a_path_may_have_spaces_and_any_letters() {
     within(20, || {
         let dir = tempdir().unwrap();
-        for name in ["a b", "ä€🦀", "%n{}", "-", "a:b;c", "*"] {
+        for name in ["a b", "ä€🦀", "%n{}", "-", "a:b;c", "*", "a?b=c"] {
             let path = endpoint(&dir.path().join(name));
             let pull = Pull::bind(&path).unwrap();
             assert_eq!(at(&pull), path);
