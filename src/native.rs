@@ -41,8 +41,12 @@ pub(crate) struct Identity {
 pub(crate) enum Flow {
     /// Some wait in libzmq for a peer, or for room in the kernel.
     InLibzmq,
-    /// The kernel has all, and the peers have yet to read some.
-    InKernel,
+    /// The kernel has all, and the peers have yet to read about so many bytes.
+    #[cfg_attr(
+        not(pushpull_native),
+        expect(dead_code, reason = "the stock build can't tell")
+    )]
+    InKernel(u64),
     /// The peers' side has all.
     Through,
     /// Nobody can tell any more.

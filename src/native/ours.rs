@@ -26,7 +26,7 @@ pub(crate) fn flow(socket: &Socket, _until: Option<Instant>) -> Flow {
     match unsafe { sys::pushpull_flushed(socket.raw(), &mut flow) } {
         // A peer inside the process that has not read them, or is not there.
         1 if depth(socket).0 > 0 => Flow::InLibzmq,
-        1 if flow.in_kernel > 0 => Flow::InKernel,
+        1 if flow.in_kernel > 0 => Flow::InKernel(flow.in_kernel),
         1 => Flow::Through,
         // The context ended, so nothing will ever move again.
         -1 => Flow::Unknown,

@@ -64,6 +64,8 @@ pub(super) struct Carrier<T: Item> {
     pub(super) smallest: u64,
     /// Messages that went with peers that left.
     pub(super) in_doubt: u64,
+    /// Bytes in the kernel that a drain did not see the peers read.
+    pub(super) unread: u64,
     /// What was lost and is still to be logged, and when the last was.
     pub(super) unlogged: usize,
     pub(super) logged: Option<Instant>,
@@ -131,6 +133,7 @@ impl<T: Item> Carrier<T> {
             send_deadline: config.send_deadline,
             smallest: u64::MAX,
             in_doubt: 0,
+            unread: 0,
             unlogged: 0,
             logged: None,
         }

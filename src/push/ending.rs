@@ -75,23 +75,35 @@ impl<T: Item> Carrier<T> {
             if flow == Flow::Through {
                 return Ok(Some(End::Done));
             }
-            let safe = flow == Flow::InKernel;
+            let unread = match flow {
+                Flow::InKernel(bytes) => Some(bytes),
+                _ => None,
+            };
             look(&mut self.stall, &self.attached, &self.counters, false);
             let now = Instant::now();
             if until.is_some_and(|u| now >= u) {
-                return Ok(Some(if safe { End::Done } else { End::Late }));
+                return Ok(Some(self.give_up(unread, End::Late)));
             }
             let (often, seldom) = FLUSH_CHECK;
             let soon = now + (now - since).div_f32(10.0).clamp(often, seldom);
             let soon = until.map_or(soon, |u| u.min(soon));
             if self.poll(Events::NONE, Some(soon))? == Woken::Ordered {
                 if self.attached.listener.order() == Order::Stop {
-                    return Ok(Some(if safe { End::Done } else { End::Stopped }));
+                    return Ok(Some(self.give_up(unread, End::Stopped)));
                 }
                 self.attached.listener.act_on(Order::Drain);
                 *until = self.attached.listener.drain_until();
             }
         }
+    }
+
+    /// What is in the kernel counts as handed over; it is told in the log.
+    fn give_up(&mut self, unread: Option<u64>, otherwise: End) -> End {
+        let Some(bytes) = unread else {
+            return otherwise;
+        };
+        self.unread = bytes;
+        End::Done
     }
 
     /// Takes back what waited in libzmq for peers that have left. It is sent
@@ -183,6 +195,12 @@ impl<T: Item> Carrier<T> {
         self.counters.returned.add(count);
         let sent = self.counters.sent.get();
         say(|| match &how {
+            Ok(()) if self.unread > 0 => log::info!(
+                "{}: drained, {sent} sent; waited no longer for peers to read some {} bytes \
+                 that the kernel holds",
+                self.name,
+                self.unread
+            ),
             Ok(()) => log::info!("{}: drained, {sent} sent", self.name),
             Err(why) => log::info!(
                 "{}: ended ({why}), {sent} sent, {count} unsent, {in_doubt} in doubt",

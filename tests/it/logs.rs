@@ -115,6 +115,41 @@ fn the_log_tells_the_life_of_a_queue() {
     });
 }
 
+/// Only of ipc on Linux the kernel tells what the other end has yet to read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_drain_whose_time_ran_out_tells_what_peers_have_yet_to_read() {
+    in_own_process(60, || {
+        log::set_logger(&LOG).unwrap();
+        log::set_max_level(LevelFilter::Info);
+        let wire = Wire::new("ipc");
+        // More than the Pull reads ahead, and no more than the kernel takes.
+        let count = 40;
+        for (name, deadline) in [("late", ms(300)), ("patient", LONG)] {
+            let pull = Config::bind(&wire.address()).capacity(1).high_water_mark(1);
+            let pull = Pull::open(pull).unwrap();
+            let push = Push::open(Config::connect(&at(&pull)).name(name)).unwrap();
+            for n in 0..count {
+                push.send(numbered(n, 3000)).unwrap();
+            }
+            eventually("libzmq has all", || push.stats().sent == count);
+            assert!(push.wait_for_peer(LONG));
+            let drain = thread::spawn(move || push.drain(deadline).unwrap());
+            if name == "late" {
+                eventually("its time ran out", || drain.is_finished());
+            }
+            for n in 0..count {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+            assert_eq!(drain.join().unwrap().sent(), count);
+        }
+        let late = "late: drained, 40 sent; waited no longer for peers to read some ";
+        logged(Level::Info, late);
+        logged(Level::Info, "patient: drained, 40 sent");
+        assert_eq!(level("patient: drained, 40 sent;"), None);
+    });
+}
+
 /// Panics in whatever a worker says.
 struct Broken;
 
