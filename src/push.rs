@@ -50,11 +50,11 @@ use overflow::{Numbers, Spillway};
 /// kernel, or at the peer. In hand are as many messages as the channel has room
 /// for, but no more than 512, or for each of several peers as many, and none
 /// after 1 MiB. All that [`abort`](Self::abort) and a failed
-/// [`drain`](Self::drain) find in the first three comes back in [`Unsent`]; the
-/// little that libzmq had encoded but could not give to the kernel is counted
-/// in [`Unsent::in_doubt`]. What is in the kernel arrives unless the peer dies.
-/// ZeroMQ has no acknowledgements: what a peer had received when it died is
-/// gone with it.
+/// [`drain`](Self::drain) find in the first three comes back in [`Unsent`];
+/// what libzmq had encoded but could not give to the kernel, at most one write
+/// to each peer, is counted in [`Unsent::in_doubt`]. What is in the kernel
+/// arrives unless the peer dies. ZeroMQ has no acknowledgements: what a peer had
+/// received when it died is gone with it.
 #[must_use = "dropping a queue ends it"]
 pub struct Push<T: Item = Message> {
     name: Arc<str>,
@@ -381,10 +381,12 @@ impl<T: Item> Push<T> {
     /// back.
     ///
     /// Blocks until the kernel has all of it and over `ipc`, where it can be
-    /// known, the peer has read it from there; or until the deadline has passed, or somebody called
-    /// [`Stopper::stop`]; at most some milliseconds longer than `deadline`. What
-    /// this side's kernel has by then counts as handed over: it arrives also
-    /// after this process has ended, as long as the peer lives and reads.
+    /// known, the peer has read it from there; or until the deadline has passed,
+    /// or somebody called [`Stopper::stop`]; at most some milliseconds longer
+    /// than `deadline`. What this side's kernel has by then counts as handed
+    /// over: it arrives also after this process has ended, as long as the peer
+    /// lives and reads. (Over `ipc` a peer with a stock libzmq may lose what it
+    /// had not read by then; the log tells that there is some.)
     ///
     /// # Errors
     /// When not everything could be handed over. The rest is in

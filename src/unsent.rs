@@ -66,7 +66,8 @@ impl<T: Item> Unsent<T> {
     /// to send them, and whether the kernel got all of it is not known. Never
     /// too low. With this crate's own build of libzmq it is 0 unless a
     /// connection was stuck with a full kernel buffer, and then at most what
-    /// fits into one write; with a stock build it is all that libzmq may hold.
+    /// one write to each peer holds, which is 256 KiB (thousands of small ones)
+    /// or one larger message; with a stock build it is all that libzmq may hold.
     pub fn in_doubt(&self) -> u64 {
         self.in_doubt
     }
