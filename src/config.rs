@@ -201,9 +201,11 @@ impl Config {
     }
 
     /// Send a ZMTP ping this often, and drop a peer that leaves one unanswered
-    /// for as long. Zero, the default, sends none: under back-pressure a slow
-    /// receiver reads no pings either and would be taken for a dead one, and
-    /// what is in its buffers would be lost. See `ZMQ_HEARTBEAT_IVL`.
+    /// for as long. Zero, the default, sends none. See `ZMQ_HEARTBEAT_IVL`.
+    ///
+    /// For a Push: a receiver under back-pressure reads no pings either. It is
+    /// taken for a dead one, and what is in its buffers is lost. A Pull that is
+    /// full itself gives nobody up.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self

@@ -167,3 +167,34 @@ fn large_commands_of_a_stranger_tear_no_message() {
         }
     });
 }
+
+/// A connection that may not read hears no answer to its pings. What it had read by then
+/// would be lost, and the next one found the pipe full before it began.
+#[test]
+fn a_heartbeat_does_not_take_back_pressure_for_death() {
+    const COUNT: u64 = 2_000;
+    in_own_process(60, || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let config = Config::connect(&address).reconnect(ms(10), ms(20));
+        let config = config.heartbeat(ms(30)).high_water_mark(1).capacity(1);
+        let pull = Pull::open(config).unwrap();
+        let mut sender = Stranger(Line::Tcp(listener.accept().unwrap().0));
+        sender.shakes_hands("PUSH");
+        let mut messages = Vec::new();
+        for n in 0..COUNT {
+            messages.extend([0, 8]);
+            messages.extend(n.to_be_bytes());
+        }
+        // At once, so that no ping is unanswered before the last of it is there.
+        sender.say(&messages);
+        thread::sleep(ms(300));
+        assert_eq!(pull.peers(), 1, "it was given up");
+        for n in 0..COUNT {
+            let message = pull.recv_timeout(LONG).unwrap();
+            assert_eq!(message.as_bytes(), n.to_be_bytes());
+        }
+        // It reads again, and hears nothing.
+        eventually("it is given up", || pull.stats().peers_left == 1);
+    });
+}

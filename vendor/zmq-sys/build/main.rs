@@ -12,7 +12,11 @@ use std::path::PathBuf;
 const VERSION: &str = "4.3.5";
 
 /// What native/ mends everywhere, by the names that README.md uses.
-const MENDS: &[&str] = &["reconnect-after-error", "no-orders-to-the-dead"];
+const MENDS: &[&str] = &[
+    "reconnect-after-error",
+    "patient-heartbeats",
+    "no-orders-to-the-dead",
+];
 /// What it mends on one system. Only what was seen to hold there: native/mends.h does more.
 const LINUX_MENDS: &[&str] = &[
     "lossless-ipc",

@@ -87,6 +87,7 @@ GRANT (zmq::session_base_t *, session_of, zmq::stream_engine_base_t, _session);
 GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _options);
 GRANT (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
 GRANT (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
+GRANT (bool, input_stopped_of, zmq::stream_engine_base_t, _input_stopped);
 
 GRANT (zmq::mutex_t, slot_sync_of, zmq::ctx_t, _slot_sync);
 GRANT (sockets_t, sockets_of, zmq::ctx_t, _sockets);

@@ -54,6 +54,25 @@ void pushpull_failing (zmq::session_base_t *session_);
           ? connection_error                                                   \
           : reason_)
 
+/* patient-heartbeats. A connection that reads nothing, as its pipe is full, hears no
+   answer to its pings and is given up for dead. What it had read is lost, and the next
+   connection, for which the same pipe is full before it has begun, aborts the process as
+   soon as there is room. Here a connection that reads nothing waits; the first ping after
+   that is the one that counts. */
+#define error(...) PUSHPULL_BEFORE_ERROR (__VA_ARGS__, ~) error (__VA_ARGS__)
+#define PUSHPULL_BEFORE_ERROR(reason, ...)                                     \
+    PUSHPULL_SECOND (PUSHPULL_ERROR_##reason, )
+#define PUSHPULL_ERROR_timeout_error                                           \
+    ~, if (pushpull_reads_nothing (this))                                      \
+    {                                                                          \
+    }                                                                          \
+    else
+namespace zmq
+{
+class stream_engine_base_t;
+}
+bool pushpull_reads_nothing (zmq::stream_engine_base_t *engine_);
+
 /* no-orders-to-the-dead. A pipe whose end is agreed may outlive its other half; a
    high-water mark set in that moment (or statistics asked for) is sent to freed memory
    (issue 4524; the only way that we found to the double free of issue 4806, as all other

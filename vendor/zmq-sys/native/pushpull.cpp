@@ -363,6 +363,12 @@ void pushpull_failing (zmq::session_base_t *session_)
         incomplete_in_of (*session_) = false;
 }
 
+//  See mends.h.
+bool pushpull_reads_nothing (zmq::stream_engine_base_t *engine_)
+{
+    return input_stopped_of (*engine_);
+}
+
 //  See mends.h. libzmq has put a new, empty pipe in the old one's place. The
 //  socket's end still has the old one: it changes that for a hiccup, which it will not
 //  get, or when we are told of its leave, which we were not, as we are active.

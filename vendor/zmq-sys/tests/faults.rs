@@ -636,7 +636,11 @@ fn a_connection_to_oneself_is_not_the_end() {
 
 /// A peer made by hand, at the point where messages begin.
 fn raw_peer(address: &str, kind: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
+    let stream = TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
+    shake_hands(stream, kind)
+}
+
+fn shake_hands(mut stream: TcpStream, kind: &str) -> TcpStream {
     let mut greeting = [0u8; 64];
     greeting[0] = 0xff;
     greeting[9] = 0x7f;
@@ -727,6 +731,27 @@ fn a_push_socket_does_not_listen() {
         b"\x00\x01x",
         64 << 20
     ));
+}
+
+// patient-heartbeats --------------------------------------------------------------------
+
+#[test]
+fn a_heartbeat_beside_a_full_pipe_ends_nothing() {
+    in_child("a_heartbeat_beside_a_full_pipe_ends_nothing", 30, || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let context = Context::new();
+        let pull = context.pull();
+        pull.set(ZMQ_RCVHWM, 1).set(ZMQ_HEARTBEAT_IVL, 50);
+        pull.set(ZMQ_RCVTIMEO, 5000).set(ZMQ_RECONNECT_IVL, 20);
+        pull.connect(&format!("tcp://{}", listener.local_addr().unwrap()));
+        // It says all at once, and leaves each ping unanswered.
+        let mut peer = shake_hands(listener.accept().unwrap().0, "PUSH");
+        peer.write_all(&b"\0\x01x".repeat(1000)).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        for n in 0..1000 {
+            assert_eq!(pull.recv(0).as_deref(), Some(&b"x"[..]), "message {n}");
+        }
+    });
 }
 
 // no-orders-to-the-dead -----------------------------------------------------------------
