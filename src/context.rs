@@ -156,7 +156,11 @@ impl Context {
             .name("pushpull undertaker".to_owned())
             .spawn(move || drop(ManuallyDrop::into_inner(context)));
         if let Err(e) = spawned {
-            crate::say::say(|| log::warn!("waiting for a name to resolve: {e}"));
+            crate::say::say(|| {
+                log::warn!(
+                    "a context stays, as there is no thread to wait for a name to resolve: {e}"
+                )
+            });
         }
     }
 }

@@ -80,6 +80,15 @@ pub(crate) struct Rescued {
     pub lost: u64,
 }
 
+/// What came in when a Pull closed.
+#[derive(Debug)]
+pub(crate) struct LetIn {
+    /// Connections that there was not enough time for.
+    pub cut: u64,
+    /// False if libzmq's threads were all too busy to listen.
+    pub listened: bool,
+}
+
 impl Recalled {
     /// The most messages that can be neither here nor in the kernel, when none
     /// took fewer than `smallest` bytes and `sent` were sent in all.

@@ -33,12 +33,13 @@ use carrier::{Carrier, Ended};
 /// or goes never ends it.
 ///
 /// # What happens to messages
-/// [`close`](Self::close) gives back what is in the channel, in libzmq, and in
-/// the kernel's buffers of connections whose senders have left. What the kernel
-/// holds of a sender that is still there is lost, and that sender believes it
-/// sent; so is, over tcp, what a sender's kernel had not delivered yet; what is
-/// still at the sender stays there: end the senders first, with
-/// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
+/// [`close`](Self::close) gives back what is in the channel, in libzmq, and
+/// what had arrived in the kernel's buffers, as far as it can be read in 25 ms;
+/// a warning in the log tells of how many peers there was more. What arrives
+/// meanwhile, or over tcp has left the sender and not arrived, is lost, and its
+/// sender believes it sent. What is still at the sender stays there: end the
+/// senders first, with [`Push::drain`](crate::Push::drain), and receive until
+/// nothing comes.
 #[must_use = "dropping a queue ends it"]
 pub struct Pull<T: Item = Message> {
     name: Arc<str>,
@@ -231,8 +232,9 @@ impl<T: Item> Pull<T> {
     }
 
     /// Ends at once, within milliseconds whatever state the queue is in:
-    /// first it takes no more connections and removes its socket file, then it
-    /// takes out of libzmq what is complete there, then it is gone.
+    /// first it reads what has come, then it takes no more connections and
+    /// removes its socket file, then it takes out of libzmq what is complete
+    /// there, then it is gone.
     ///
     /// What nobody had received yet comes back. See
     /// [what happens to messages](#what-happens-to-messages).

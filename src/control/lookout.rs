@@ -8,8 +8,8 @@ use std::{
 /// that, and a sender that is busy would pay for it with every message.
 const LOOKS: usize = 32;
 
-/// How many workers of this process are on the lookout. (A forked child may
-/// count some of its parent's for ever, and sleep earlier for it.)
+/// How many workers of this process have given theirs away just now. (A forked
+/// child may count some of its parent's for ever, and sleep earlier for it.)
 static LOOKING: AtomicUsize = AtomicUsize::new(0);
 
 /// More of them than processors would only let one another run. Asked without a
@@ -30,44 +30,26 @@ fn most() -> usize {
 #[derive(Default)]
 pub(crate) struct Lookout {
     left: usize,
-    counted: bool,
 }
 
 impl Lookout {
     pub(crate) fn new() -> Self {
-        Self {
-            left: LOOKS,
-            counted: false,
-        }
+        Self { left: LOOKS }
     }
 
     /// Lets others run, and tells whether to look again.
     pub(crate) fn goes_on(&mut self) -> bool {
-        if self.left > 0 && !self.counted {
-            self.counted = true;
-            if LOOKING.fetch_add(1, Ordering::Relaxed) >= most() {
-                self.left = 0;
-            }
-        }
         if self.left == 0 {
-            self.ends();
             return false;
         }
         self.left -= 1;
-        thread::yield_now();
-        true
-    }
-
-    /// Nothing to look for any more.
-    fn ends(&mut self) {
-        if std::mem::take(&mut self.counted) {
-            LOOKING.fetch_sub(1, Ordering::Relaxed);
+        let free = LOOKING.fetch_add(1, Ordering::Relaxed) < most();
+        if free {
+            thread::yield_now();
+        } else {
+            self.left = 0;
         }
-    }
-}
-
-impl Drop for Lookout {
-    fn drop(&mut self) {
-        self.ends();
+        LOOKING.fetch_sub(1, Ordering::Relaxed);
+        free
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use zmq_sys::{native as sys, zmq_msg_t};
 
-use super::{Flow, Identity, Recalled, Rescued};
+use super::{Flow, Identity, LetIn, Recalled, Rescued};
 use crate::{
     attach::BATCH,
     context::{last_error, Context, Failure, RawFrame, Socket},
@@ -106,15 +106,13 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
     }
 }
 
-/// Lets everything into a Pull that its connections have read, and what those read on
-/// whose peers have left: whether more is to be expected of those. None if an
-/// I/O thread is too busy to listen.
-pub(crate) fn let_in(socket: &Socket) -> Option<bool> {
-    // SAFETY: the socket is open and this thread's own.
-    match unsafe { sys::pushpull_let_in(socket.raw()) } {
-        -1 => None,
-        ending => Some(ending > 0),
-    }
+/// Lets everything into a Pull that has arrived, and nothing more; see [`LetIn`].
+pub(crate) fn let_in(socket: &Socket) -> LetIn {
+    let mut cut = 0;
+    // SAFETY: the socket is open and this thread's own; `cut` is written. When it fails
+    // the context has ended, and so have the connections.
+    let listened = unsafe { sys::pushpull_let_in(socket.raw(), &mut cut) } != 0;
+    LetIn { cut, listened }
 }
 
 /// How many messages of a Push wait in libzmq for somebody to take them.

@@ -6,7 +6,7 @@ use std::{
 
 use zmq_sys as sys;
 
-use super::{Flow, Identity, Recalled, Rescued};
+use super::{Flow, Identity, LetIn, Recalled, Rescued};
 use crate::{
     context::{Context, Failure, RawFrame, Socket},
     monitor::Monitor,
@@ -40,8 +40,11 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
 }
 
 /// It is lost there.
-pub(crate) fn let_in(_: &Socket) -> Option<bool> {
-    Some(false)
+pub(crate) fn let_in(_: &Socket) -> LetIn {
+    LetIn {
+        cut: 0,
+        listened: true,
+    }
 }
 
 /// Nothing comes back, and everything ever sent may still have been inside.

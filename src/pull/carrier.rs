@@ -15,7 +15,7 @@ use crate::{
     error::WorkerError,
     message::{Item, Message},
     monitor::WaitingFor,
-    native,
+    native::{self, LetIn},
     say::say,
     stall::Stall,
     stats::Counters,
@@ -99,7 +99,6 @@ impl<T: Item> Carrier<T> {
             #[cfg(test)]
             crate::worker::fault::point(&self.name);
             if self.attached.listener.is_paused() {
-                lookout = Lookout::new();
                 self.stall.flows();
                 self.attached.listener.rest();
                 self.care()?;
@@ -108,7 +107,6 @@ impl<T: Item> Carrier<T> {
             let room = self.room();
             if room == 0 {
                 // Full for a while, or an order came: peers may have left.
-                lookout = Lookout::new();
                 self.care()?;
                 continue;
             }
@@ -237,20 +235,19 @@ impl<T: Item> Carrier<T> {
         woken
     }
 
-    /// Takes what has come and found no room, and what those had sent that have
-    /// left. Returns how long to wait for libzmq's threads from here on.
+    /// Lets in what has come and found no room. Returns how long to wait for
+    /// libzmq's threads from here on.
     fn let_in(&mut self) -> Duration {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            match native::let_in(&self.attached.socket) {
-                Some(true) if Instant::now() < until && self.receive(RUN).is_ok() => {}
-                Some(_) => return PATIENCE,
-                None => {
-                    self.attached.be_impatient();
-                    return Duration::ZERO;
-                }
-            }
+        let LetIn { cut, listened } = native::let_in(&self.attached.socket);
+        if cut > 0 {
+            let name = &self.name;
+            say(|| log::warn!("{name}: no time to read all that {cut} peers sent, it is lost"));
         }
+        if listened {
+            return PATIENCE;
+        }
+        self.attached.be_impatient();
+        Duration::ZERO
     }
 
     /// Empties libzmq's pipes: all of those that came in, and of those that

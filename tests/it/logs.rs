@@ -6,7 +6,10 @@ use std::{sync::Mutex, thread};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pushpull::{Config, Overflow, Pull, Push};
 
-use crate::harness::{at, eventually, in_own_process, ms, number, numbered, Wire, LONG};
+use crate::{
+    harness::{at, eventually, in_own_process, ms, number, numbered, Wire, LONG},
+    stranger::Stranger,
+};
 
 struct Kept(Mutex<Vec<(Level, String)>>);
 
@@ -147,6 +150,34 @@ fn a_drain_whose_time_ran_out_tells_what_peers_have_yet_to_read() {
         logged(Level::Info, late);
         logged(Level::Info, "patient: drained, 40 sent");
         assert_eq!(level("patient: drained, 40 sent;"), None);
+    });
+}
+
+/// Some ten times as much as can be read in the time that a close takes.
+#[cfg(unix)]
+#[test]
+fn a_close_that_has_no_time_for_all_that_came_says_so() {
+    const PEERS: usize = 300;
+    const EACH: u64 = 15_000;
+    in_own_process(60, || {
+        log::set_logger(&LOG).unwrap();
+        log::set_max_level(LevelFilter::Warn);
+        let wire = Wire::new("ipc");
+        let config = Config::bind(&wire.address()).name("in").capacity(1);
+        let pull = Pull::open(config.high_water_mark(1).stall_after(LONG)).unwrap();
+        let message = |n: u64| [vec![0, 8], n.to_le_bytes().into()].concat();
+        let said: Vec<_> = (0..EACH).flat_map(message).collect();
+        let strangers: Vec<_> = (0..PEERS)
+            .map(|_| {
+                let mut stranger = Stranger::call(&at(&pull));
+                stranger.shakes_hands("PUSH").say(&said);
+                stranger
+            })
+            .collect();
+        let back = pull.close().unwrap().count();
+        let warned = level("in: no time to read all that ") == Some(Level::Warn);
+        assert_eq!(warned, back < PEERS * EACH as usize, "{back} came back");
+        drop(strangers);
     });
 }
 

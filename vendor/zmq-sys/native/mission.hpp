@@ -24,11 +24,12 @@
 #include <new>
 #include <vector>
 
-#if defined __linux__
-#include <linux/sockios.h>
-#include <poll.h>
+#if !defined _WIN32
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#endif
+#if defined __linux__
+#include <linux/sockios.h>
 #endif
 
 #include "command.hpp"
@@ -49,6 +50,8 @@ enum errand_t
     opening
 };
 
+typedef std::chrono::steady_clock::time_point instant_t;
+
 void activate_write (zmq::pipe_t &, uint64_t);
 template <typename M, M At> struct activate_write_grant
 {
@@ -59,6 +62,33 @@ template <typename M, M At> struct activate_write_grant
 };
 template struct activate_write_grant<decltype (&zmq::pipe_t::process_activate_write),
                                      &zmq::pipe_t::process_activate_write>;
+
+void stop_polling (zmq::stream_engine_base_t &);
+template <typename H, H Handle, typename M, M At> struct stop_polling_grant
+{
+    friend void stop_polling (zmq::stream_engine_base_t &engine_)
+    {
+        (engine_.*At) (engine_.*Handle);
+    }
+};
+template struct stop_polling_grant<decltype (&zmq::stream_engine_base_t::_handle),
+                                   &zmq::stream_engine_base_t::_handle,
+                                   decltype (&zmq::io_object_t::reset_pollin),
+                                   &zmq::io_object_t::reset_pollin>;
+
+//  How many bytes the kernel has for a connection.
+size_t bytes_in_kernel (zmq::stream_engine_base_t &engine_)
+{
+#if defined _WIN32
+    u_long bytes = 0;
+    return ioctlsocket (fd_of (engine_), FIONREAD, &bytes) == 0 ? bytes : 0;
+#else
+    int bytes = 0;
+    return ioctl (fd_of (engine_), FIONREAD, &bytes) == 0 && bytes > 0
+             ? static_cast<size_t> (bytes)
+             : 0;
+#endif
+}
 
 //  What an agent does at one pipe, and what it saw there.
 struct visit_t
@@ -75,8 +105,9 @@ struct visit_t
     uint64_t in_kernel;
     bool encoding;
     bool torn;
-    //  The peer has said its last, and it was not all read.
-    bool ending;
+    //  How many reads bring what the kernel has, at most, and whether there was no time.
+    size_t reads;
+    bool cut;
     //  Whole messages, taken out of the pipe, and how many there was no memory for.
     std::vector<zmq::msg_t> taken;
     uint64_t lost;
@@ -91,41 +122,72 @@ struct visit_t
         in_kernel (0),
         encoding (false),
         torn (false),
-        ending (false),
+        reads (0),
+        cut (true),
         lost (0)
     {
+    }
+
+    //  What drives the far end; NULL if it is another socket.
+    zmq::session_base_t *session () const
+    {
+        zmq::session_base_t *const session =
+          dynamic_cast<zmq::session_base_t *> (sink_of (*far));
+        return session && session_pipe_of (*session) == far ? session : NULL;
     }
 
     //  The connection at the far end; NULL if there is none.
     zmq::stream_engine_base_t *engine () const
     {
-        zmq::session_base_t *const session =
-          dynamic_cast<zmq::session_base_t *> (sink_of (*far));
-        if (!session || session_pipe_of (*session) != far)
-            return NULL;
-        return dynamic_cast<zmq::stream_engine_base_t *> (engine_of (*session));
+        zmq::session_base_t *const session = this->session ();
+        return session
+                 ? dynamic_cast<zmq::stream_engine_base_t *> (engine_of (*session))
+                 : NULL;
     }
 
-    //  Has the connection go on that stopped reading, as the pipe was full.
+    //  The same; NULL if it does not read any more.
+    zmq::stream_engine_base_t *reader () const
+    {
+        zmq::stream_engine_base_t *const engine = this->engine ();
+        return engine && !input_stopped_of (*engine) ? engine : NULL;
+    }
+
+    //  Has room made for what the connection has read, and from now on it only reads on
+    //  when it is told to.
     void open ()
     {
         hwm_of (*far) = 0;
         activate_write (*far, peers_msgs_read_of (*far));
-#if defined __linux__
-        if (zmq::stream_engine_base_t *const engine = this->engine ()) {
-            pollfd end = {fd_of (*engine), POLLRDHUP, 0};
-            ending = poll (&end, 1, 0) == 1;
+        if (zmq::stream_engine_base_t *const engine = reader ()) {
+            stop_polling (*engine);
+            //  None is smaller than a batch, but the last, and one of a handshake.
+            const size_t batch = engine_options_of (*engine).in_batch_size;
+            if (const size_t bytes = bytes_in_kernel (*engine))
+                reads = bytes / batch + 2;
         }
-#endif
+        cut = reads > 0;
+    }
+
+    //  Reads what the kernel had then. A peer that goes on sending would have no end.
+    void read_on (instant_t until_)
+    {
+        for (; reads > 0; --reads) {
+            zmq::stream_engine_base_t *const engine = reader ();
+            if (!engine || bytes_in_kernel (*engine) == 0)
+                break;
+            if (std::chrono::steady_clock::now () >= until_)
+                return;
+            engine->in_event ();
+        }
+        cut = false;
     }
 
     void look ()
     {
         read = msgs_read_of (*far);
 
-        zmq::session_base_t *const session =
-          dynamic_cast<zmq::session_base_t *> (sink_of (*far));
-        if (!session || session_pipe_of (*session) != far)
+        zmq::session_base_t *const session = this->session ();
+        if (!session)
             return;
         torn = incomplete_in_of (*session);
         zmq::stream_engine_base_t *const engine = this->engine ();
@@ -234,8 +296,9 @@ class agent_t : public zmq::object_t
 
     std::vector<visit_t> visits;
 
-    void depart ()
+    void depart (instant_t until_)
     {
+        _until = until_;
         _owners.fetch_add (1);
         zmq::command_t command;
         command.destination = this;
@@ -244,11 +307,11 @@ class agent_t : public zmq::object_t
     }
 
     //  False if the agent did nothing and never will.
-    bool wait (std::chrono::steady_clock::time_point until_)
+    bool wait ()
     {
         std::unique_lock<std::mutex> lock (_sync);
         const auto is_done = [this] { return _state.load () == done; };
-        if (_changed.wait_until (lock, until_, is_done))
+        if (_changed.wait_until (lock, _until, is_done))
             return true;
         int expected = pending;
         if (_state.compare_exchange_strong (expected, abandoned))
@@ -271,6 +334,10 @@ class agent_t : public zmq::object_t
         if (_state.compare_exchange_strong (expected, running)) {
             for (size_t i = 0; i != visits.size (); ++i)
                 work (visits[i]);
+            if (_errand == opening)
+                for (size_t i = 0; i != visits.size (); ++i)
+                    if (visits[i].reads > 0)
+                        visits[i].read_on (_until);
             const std::lock_guard<std::mutex> lock (_sync);
             _state = done;
             _changed.notify_all ();
@@ -280,8 +347,11 @@ class agent_t : public zmq::object_t
 
     void work (visit_t &visit_)
     {
-        if (_errand == opening)
-            return visit_.open ();
+        if (_errand == opening) {
+            if (std::chrono::steady_clock::now () < _until)
+                visit_.open ();
+            return;
+        }
         visit_.look ();
         if (_errand == looking)
             return;
@@ -302,6 +372,8 @@ class agent_t : public zmq::object_t
     };
 
     const errand_t _errand;
+    //  When the caller loses its patience.
+    instant_t _until;
     std::atomic<int> _state;
     std::atomic<int> _owners;
     std::mutex _sync;
@@ -350,14 +422,13 @@ class mission_t
 
     void run ()
     {
-        const std::chrono::steady_clock::time_point until =
-          std::chrono::steady_clock::now () + patience;
+        const instant_t until = std::chrono::steady_clock::now () + patience;
         //  First, as it may fail, and nobody would wait for those who have departed.
         _back.assign (_agents.size (), 0);
         for (size_t i = 0; i != _agents.size (); ++i)
-            _agents[i]->depart ();
+            _agents[i]->depart (until);
         for (size_t i = 0; i != _agents.size (); ++i)
-            _back[i] = _agents[i]->wait (until);
+            _back[i] = _agents[i]->wait ();
     }
 
     bool all_back () const

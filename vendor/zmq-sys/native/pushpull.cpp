@@ -177,32 +177,35 @@ int pushpull_care (void *socket_)
 }
 
 //  What a connection has read, and could not put into a full pipe, is lost when it is
-//  closed, and its peer has every reason to believe that it arrived.
-int pushpull_let_in (void *socket_)
+//  closed, and what the kernel has for it; and its peer has every reason to believe that
+//  it arrived.
+int pushpull_let_in (void *socket_, uint64_t *cut_)
 {
     zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
     if (!socket)
         return -1;
-    int ending = 0;
+    uint64_t cut = 0;
+    size_t back = 0;
+    size_t gone = 0;
     try {
         mission_t mission;
         mission.plan (*socket, opening);
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
-            if (!mission.is_back (i)) {
-                errno = EAGAIN;
-                return -1;
-            }
             const std::vector<visit_t> &visits = mission.visits (i);
+            mission.is_back (i) ? ++back : ++gone;
             for (size_t j = 0; j != visits.size (); ++j)
-                ending += visits[j].ending || is_ending (*visits[j].near) ? 1 : 0;
+                //  Of one that was not asked it is known whether anything ever came.
+                cut += visits[j].cut && load (msgs_written_of (*visits[j].far)) > 0;
         }
     }
     catch (...) {
         errno = ENOMEM;
         return -1;
     }
-    return ending;
+    if (cut_)
+        *cut_ = cut;
+    return back > 0 || gone == 0 ? 1 : 0;
 }
 
 int pushpull_depth (void *socket_,

@@ -64,7 +64,7 @@ int pushpull_rescue (void *socket_,
                      void *hint_,
                      struct pushpull_rescued *out_);
 int pushpull_care (void *socket_);
-int pushpull_let_in (void *socket_);
+int pushpull_let_in (void *socket_, uint64_t *cut_);
 int pushpull_depth (void *socket_,
                     uint64_t *outbound_,
                     uint64_t *inbound_,

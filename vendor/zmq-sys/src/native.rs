@@ -161,11 +161,12 @@ extern "C" {
     /// which nobody receives from would keep. Receives nothing.
     pub fn pushpull_care(socket: *mut c_void) -> c_int;
 
-    /// Has all of a PULL socket's connections read on without a high-water mark, at first
-    /// what they had read already and had no room for. Returns how many of them are known
-    /// to end, and have not read all yet; -1 with EAGAIN if an I/O thread did not listen
-    /// for 25 ms. For a socket that is about to be closed.
-    pub fn pushpull_let_in(socket: *mut c_void) -> c_int;
+    /// Has all that was sent to a PULL socket, and has arrived, come in: what its
+    /// connections have read and had no room for, and what the kernel has for them. They
+    /// read no more after that: it is for a socket that is about to be closed. Returns 1,
+    /// or 0 if no I/O thread answered; and in `cut`, which may be NULL, how many
+    /// connections there was not enough time for.
+    pub fn pushpull_let_in(socket: *mut c_void, cut: *mut u64) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
     /// `inbound` those ready to be received, and of these `left` from connections that
