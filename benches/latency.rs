@@ -23,15 +23,8 @@ fn main() -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "transport  p50 us  p99 us  cpu us of both")?;
     for transport in ["ipc", "tcp"] {
-        let mut samples = Vec::new();
-        for _ in 0..ROUNDS {
-            let test = pair::Test::RoundTrip;
-            samples.push(
-                pair::run(&program, "ours", transport, test, SCALE).map_err(io::Error::other)?,
-            );
-        }
-        samples.sort_by(|a, b| a.p50.total_cmp(&b.p50));
-        let middle = samples[ROUNDS / 2];
+        let test = pair::Test::RoundTrip;
+        let middle = pair::middle(ROUNDS, &program, "ours", transport, test, SCALE)?;
         writeln!(
             out,
             "{transport:<9} {:>7.1} {:>7.1} {:>15.1}",

@@ -32,15 +32,7 @@ fn main() -> io::Result<()> {
         for size in SIZES {
             for (name, label) in [("ours", "single"), ("ours-batch", "batched")] {
                 let test = pair::Test::Size(size);
-                let mut samples = Vec::new();
-                for _ in 0..ROUNDS {
-                    samples.push(
-                        pair::run(&program, name, transport, test, SCALE)
-                            .map_err(io::Error::other)?,
-                    );
-                }
-                samples.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-                let middle = samples[ROUNDS / 2];
+                let middle = pair::middle(ROUNDS, &program, name, transport, test, SCALE)?;
                 writeln!(
                     out,
                     "{transport:<9} {size:>9}  {label:<8} {:>10.1} {:>9.0} {:>16.0} {:>6.0} {:>13.1} {:>6.1}",

@@ -5,7 +5,7 @@ use super::protocol::Job;
 use std::{
     collections::HashMap,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -58,6 +58,23 @@ pub fn count(size: usize) -> u64 {
         _ => size as u64 / 3,
     };
     1_000_000_000 / nanos
+}
+
+/// Of `rounds` runs the one whose rate is the middle one.
+pub fn middle(
+    rounds: usize,
+    program: &Path,
+    name: &str,
+    transport: &str,
+    test: Test,
+    scale: f64,
+) -> io::Result<Sample> {
+    let mut samples = (0..rounds)
+        .map(|_| run(program, name, transport, test, scale))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(io::Error::other)?;
+    samples.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    Ok(samples[rounds / 2])
 }
 
 /// One run of `program`, playing `name`, with `scale` times the usual number of

@@ -72,12 +72,8 @@ fn main() -> io::Result<()> {
     )?;
     let usual = pair::count(SIZE) as f64;
     for messages in [1e4, 1e5, 1e6, 1e7] {
-        let mut runs = (0..ROUNDS)
-            .map(|_| pair::run(&program, "ours", "ipc", Test::Size(SIZE), messages / usual))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(io::Error::other)?;
-        runs.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-        let middle = runs[ROUNDS / 2];
+        let (test, scale) = (Test::Size(SIZE), messages / usual);
+        let middle = pair::middle(ROUNDS, &program, "ours", "ipc", test, scale)?;
         writeln!(
             out,
             "{messages:>12} {:>9.0} {:>16.0} {:>6.0} {:>13.1} {:>6.1}",
