@@ -71,10 +71,11 @@ programs() {
 tests() {
     printf 'left out: %s\n' "${skipped[@]}"
     # Time limits, in the tests, for a processor that is emulated. Nor is memory looked at:
-    # that of qemu, which grows with what it has translated, is counted with it.
+    # that of qemu, which grows with what it has translated, is counted with it. Most tests
+    # wait most of the time.
     PUSHPULL_TEST_PATIENCE=4 PUSHPULL_TEST_NO_MEMORY=1 emulated \
         "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests -- \
-        "${skipped[@]/#/--skip=}"
+        --test-threads=4 "${skipped[@]/#/--skip=}"
 }
 
 step "tools" tools
