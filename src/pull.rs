@@ -35,9 +35,9 @@ use carrier::{Carrier, Ended};
 /// # What happens to messages
 /// [`close`](Self::close) gives back what is in the channel, in libzmq, and
 /// what had arrived in the kernel's buffers, as far as it can be read in 25 ms;
-/// a warning in the log tells of how many peers there was more. What arrives
-/// meanwhile, or over tcp has left the sender and not arrived, is lost, and its
-/// sender believes it sent. What is still at the sender stays there: end the
+/// a warning in the log tells of how many peers there was more. Over tcp it
+/// waits for what is still on its way, until nothing has come for 5 ms, and no
+/// longer than 20. What arrives later is lost, and its sender believes it sent. What is still at the sender stays there: end the
 /// senders first, with [`Push::drain`](crate::Push::drain), and receive until
 /// nothing comes.
 #[must_use = "dropping a queue ends it"]

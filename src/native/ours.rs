@@ -108,11 +108,15 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
 
 /// Lets everything into a Pull that has arrived, and nothing more; see [`LetIn`].
 pub(crate) fn let_in(socket: &Socket) -> LetIn {
-    let mut cut = 0;
-    // SAFETY: the socket is open and this thread's own; `cut` is written. When it fails
+    let mut come = sys::pushpull_come::default();
+    // SAFETY: the socket is open and this thread's own; `come` is written. When it fails
     // the context has ended, and so have the connections.
-    let listened = unsafe { sys::pushpull_let_in(socket.raw(), &mut cut) } != 0;
-    LetIn { cut, listened }
+    let listened = unsafe { sys::pushpull_let_in(socket.raw(), &mut come) } != 0;
+    LetIn {
+        cut: come.cut,
+        coming: come.coming > 0,
+        listened,
+    }
 }
 
 /// How many messages of a Push wait in libzmq for somebody to take them.

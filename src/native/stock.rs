@@ -43,6 +43,7 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
 pub(crate) fn let_in(_: &Socket) -> LetIn {
     LetIn {
         cut: 0,
+        coming: false,
         listened: true,
     }
 }

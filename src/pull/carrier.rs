@@ -15,7 +15,7 @@ use crate::{
     error::WorkerError,
     message::{Item, Message},
     monitor::WaitingFor,
-    native::{self, LetIn},
+    native,
     say::say,
     stall::Stall,
     stats::Counters,
@@ -47,6 +47,13 @@ pub(super) struct Carrier<T: Item> {
 /// How long closing waits for libzmq's threads: they answer in microseconds,
 /// unless one is resolving a name.
 const PATIENCE: Duration = Duration::from_millis(20);
+
+/// When nothing has come for so long, what a sender's kernel had over tcp has
+/// come. Within one machine that takes microseconds.
+const QUIET: Duration = Duration::from_millis(5);
+
+/// How long it looks elsewhere meanwhile.
+const MOMENT: Duration = Duration::from_micros(200);
 
 /// The most messages that make one batch.
 const BATCH: usize = 128;
@@ -238,16 +245,27 @@ impl<T: Item> Carrier<T> {
     /// Lets in what has come and found no room. Returns how long to wait for
     /// libzmq's threads from here on.
     fn let_in(&mut self) -> Duration {
-        let LetIn { cut, listened } = native::let_in(&self.attached.socket);
-        if cut > 0 {
-            let name = &self.name;
-            say(|| log::warn!("{name}: no time to read all that {cut} peers sent, it is lost"));
+        let until = Instant::now() + PATIENCE;
+        let mut quiet_at = Instant::now();
+        loop {
+            let come = native::let_in(&self.attached.socket);
+            let now = Instant::now();
+            if come.coming {
+                quiet_at = now + QUIET;
+            }
+            if come.cut > 0 {
+                let (name, cut) = (&self.name, come.cut);
+                say(|| log::warn!("{name}: no time to read all that {cut} peers sent, it is lost"));
+            }
+            if !come.listened {
+                self.attached.be_impatient();
+                return Duration::ZERO;
+            }
+            if come.cut > 0 || now >= quiet_at.min(until) {
+                return PATIENCE;
+            }
+            thread::sleep(MOMENT);
         }
-        if listened {
-            return PATIENCE;
-        }
-        self.attached.be_impatient();
-        Duration::ZERO
     }
 
     /// Empties libzmq's pipes: all of those that came in, and of those that

@@ -76,6 +76,21 @@ template struct stop_polling_grant<decltype (&zmq::stream_engine_base_t::_handle
                                    decltype (&zmq::io_object_t::reset_pollin),
                                    &zmq::io_object_t::reset_pollin>;
 
+//  Whether all that was sent through a connection is in this kernel. Asked where it
+//  matters.
+bool is_local (zmq::stream_engine_base_t &engine_)
+{
+#if defined __linux__
+    sockaddr_storage name;
+    socklen_t size = sizeof name;
+    return getsockname (fd_of (engine_), reinterpret_cast<sockaddr *> (&name), &size) == 0
+           && name.ss_family == AF_UNIX;
+#else
+    LIBZMQ_UNUSED (engine_);
+    return false;
+#endif
+}
+
 //  How many bytes the kernel has for a connection.
 size_t bytes_in_kernel (zmq::stream_engine_base_t &engine_)
 {
@@ -108,6 +123,8 @@ struct visit_t
     //  How many reads bring what the kernel has, at most, and whether there was no time.
     size_t reads;
     bool cut;
+    //  More may be on its way to this kernel, as room was made here.
+    bool coming;
     //  Whole messages, taken out of the pipe, and how many there was no memory for.
     std::vector<zmq::msg_t> taken;
     uint64_t lost;
@@ -124,6 +141,7 @@ struct visit_t
         torn (false),
         reads (0),
         cut (true),
+        coming (false),
         lost (0)
     {
     }
@@ -156,6 +174,7 @@ struct visit_t
     //  when it is told to.
     void open ()
     {
+        const bool was_full = engine () && !reader ();
         hwm_of (*far) = 0;
         activate_write (*far, peers_msgs_read_of (*far));
         if (zmq::stream_engine_base_t *const engine = reader ()) {
@@ -164,6 +183,7 @@ struct visit_t
             const size_t batch = engine_options_of (*engine).in_batch_size;
             if (const size_t bytes = bytes_in_kernel (*engine))
                 reads = bytes / batch + 2;
+            coming = (was_full || reads > 0) && !is_local (*engine);
         }
         cut = reads > 0;
     }
@@ -199,15 +219,8 @@ struct visit_t
 #if defined __linux__
         //  Over tcp it would count what is not acknowledged, which an idle peer puts off
         //  for 40 ms although it has it.
-        sockaddr_storage name;
-        socklen_t size = sizeof name;
-        const bool local =
-          getsockname (fd_of (*engine), reinterpret_cast<sockaddr *> (&name),
-                       &size)
-            == 0
-          && name.ss_family == AF_UNIX;
         int bytes = 0;
-        if (local && ioctl (fd_of (*engine), SIOCOUTQ, &bytes) == 0 && bytes > 0)
+        if (is_local (*engine) && ioctl (fd_of (*engine), SIOCOUTQ, &bytes) == 0 && bytes > 0)
             in_kernel = static_cast<uint64_t> (bytes);
 #endif
     }

@@ -179,12 +179,12 @@ int pushpull_care (void *socket_)
 //  What a connection has read, and could not put into a full pipe, is lost when it is
 //  closed, and what the kernel has for it; and its peer has every reason to believe that
 //  it arrived.
-int pushpull_let_in (void *socket_, uint64_t *cut_)
+int pushpull_let_in (void *socket_, struct pushpull_come *out_)
 {
     zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
     if (!socket)
         return -1;
-    uint64_t cut = 0;
+    pushpull_come came = {0, 0};
     size_t back = 0;
     size_t gone = 0;
     try {
@@ -194,17 +194,20 @@ int pushpull_let_in (void *socket_, uint64_t *cut_)
         for (size_t i = 0; i != mission.size (); ++i) {
             const std::vector<visit_t> &visits = mission.visits (i);
             mission.is_back (i) ? ++back : ++gone;
-            for (size_t j = 0; j != visits.size (); ++j)
+            for (size_t j = 0; j != visits.size (); ++j) {
                 //  Of one that was not asked it is known whether anything ever came.
-                cut += visits[j].cut && load (msgs_written_of (*visits[j].far)) > 0;
+                came.cut +=
+                  visits[j].cut && load (msgs_written_of (*visits[j].far)) > 0;
+                came.coming += visits[j].coming ? 1 : 0;
+            }
         }
     }
     catch (...) {
         errno = ENOMEM;
         return -1;
     }
-    if (cut_)
-        *cut_ = cut;
+    if (out_)
+        *out_ = came;
     return back > 0 || gone == 0 ? 1 : 0;
 }
 

@@ -29,6 +29,12 @@ struct pushpull_rescued
     uint64_t shared;
 };
 
+struct pushpull_come
+{
+    uint64_t cut;
+    uint64_t coming;
+};
+
 struct pushpull_flow
 {
     uint64_t queued;
@@ -64,7 +70,7 @@ int pushpull_rescue (void *socket_,
                      void *hint_,
                      struct pushpull_rescued *out_);
 int pushpull_care (void *socket_);
-int pushpull_let_in (void *socket_, uint64_t *cut_);
+int pushpull_let_in (void *socket_, struct pushpull_come *out_);
 int pushpull_depth (void *socket_,
                     uint64_t *outbound_,
                     uint64_t *inbound_,

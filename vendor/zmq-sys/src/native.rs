@@ -48,6 +48,17 @@ pub struct pushpull_rescued {
     pub shared: u64,
 }
 
+/// What [`pushpull_let_in`] left.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct pushpull_come {
+    /// Connections that there was not enough time for.
+    pub cut: u64,
+    /// Connections whose peers may send more now, since room was made: not those of
+    /// peers that share a buffer with us.
+    pub coming: u64,
+}
+
 /// What [`pushpull_flushed`] found.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -163,10 +174,9 @@ extern "C" {
 
     /// Has all that was sent to a PULL socket, and has arrived, come in: what its
     /// connections have read and had no room for, and what the kernel has for them. They
-    /// read no more after that: it is for a socket that is about to be closed. Returns 1,
-    /// or 0 if no I/O thread answered; and in `cut`, which may be NULL, how many
-    /// connections there was not enough time for.
-    pub fn pushpull_let_in(socket: *mut c_void, cut: *mut u64) -> c_int;
+    /// read no more after that, but in another call: it is for a socket that is about to
+    /// be closed. Returns 1, or 0 if no I/O thread answered. `out` may be NULL.
+    pub fn pushpull_let_in(socket: *mut c_void, out: *mut pushpull_come) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
     /// `inbound` those ready to be received, and of these `left` from connections that
