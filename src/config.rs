@@ -205,7 +205,8 @@ impl Config {
     ///
     /// For a Push: a receiver under back-pressure reads no pings either. It is
     /// taken for a dead one, and what is in its buffers is lost. A Pull that is
-    /// full itself gives nobody up.
+    /// full itself gives nobody up. (On a stock libzmq it does, and aborts the
+    /// process when there is room again.)
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
@@ -297,7 +298,9 @@ impl Config {
     }
 
     /// Share libzmq's I/O threads with other queues, and reach them over
-    /// `inproc`. Unless set, the queue has a context of its own.
+    /// `inproc`. Unless set, the queue has a context of its own. What shares a
+    /// thread waits for one another: that of a Pull that closes reads what has
+    /// arrived, for up to 25 ms.
     pub fn context(mut self, context: impl Into<Context>) -> Self {
         self.context = Some(context.into());
         self

@@ -85,6 +85,8 @@ pub(crate) struct Rescued {
 pub(crate) struct LetIn {
     /// Connections that there was not enough time for.
     pub cut: u64,
+    /// Connections that could not be asked.
+    pub unasked: u64,
     /// Whether more may be on its way here, since there is room now.
     pub coming: bool,
     /// False if libzmq's threads were all too busy to listen.

@@ -37,7 +37,8 @@ use carrier::{Carrier, Ended};
 /// what had arrived in the kernel's buffers, as far as it can be read in 25 ms;
 /// a warning in the log tells of how many peers there was more. Over tcp it
 /// waits for what is still on its way, until nothing has come for 5 ms, and no
-/// longer than 20. What arrives later is lost, and its sender believes it sent. What is still at the sender stays there: end the
+/// longer than 20. What arrives later is lost, and its sender believes it sent;
+/// so is, with a stock libzmq, all that the kernel has. What is still at the sender stays there: end the
 /// senders first, with [`Push::drain`](crate::Push::drain), and receive until
 /// nothing comes.
 #[must_use = "dropping a queue ends it"]

@@ -67,7 +67,9 @@ impl<T: Item> Unsent<T> {
     /// too low. With this crate's own build of libzmq it is 0 unless a
     /// connection was stuck with a full kernel buffer, and then at most what
     /// one write to each peer holds, which is 256 KiB (thousands of small ones)
-    /// or one larger message; with a stock build it is all that libzmq may hold.
+    /// or one larger message. It is all that libzmq may hold with a stock
+    /// build, after [`Context::shutdown`](crate::Context::shutdown), and while
+    /// libzmq's thread looks up a name.
     pub fn in_doubt(&self) -> u64 {
         self.in_doubt
     }

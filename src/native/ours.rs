@@ -109,13 +109,16 @@ pub(crate) fn care(socket: &Socket) -> Result<(), Failure> {
 /// Lets everything into a Pull that has arrived, and nothing more; see [`LetIn`].
 pub(crate) fn let_in(socket: &Socket) -> LetIn {
     let mut come = sys::pushpull_come::default();
-    // SAFETY: the socket is open and this thread's own; `come` is written. When it fails
-    // the context has ended, and so have the connections.
-    let listened = unsafe { sys::pushpull_let_in(socket.raw(), &mut come) } != 0;
+    // SAFETY: the socket is open and this thread's own; `come` is written.
+    let listened = unsafe { sys::pushpull_let_in(socket.raw(), &mut come) };
+    if listened == -1 && !last_error().is_terminated() {
+        come.unasked = pipes(socket) as u64;
+    }
     LetIn {
         cut: come.cut,
+        unasked: come.unasked,
         coming: come.coming > 0,
-        listened,
+        listened: listened != 0,
     }
 }
 
@@ -191,6 +194,11 @@ impl Waits {
     /// Whether [`receive`] has to be called about once a second.
     pub(crate) fn any(&self) -> bool {
         self.0.pipes > 0
+    }
+
+    /// From now on [`receive`] takes all that is here, whoever it overtakes.
+    pub(crate) fn end(&mut self) {
+        self.0.closing = 1;
     }
 }
 

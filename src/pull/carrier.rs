@@ -253,15 +253,21 @@ impl<T: Item> Carrier<T> {
             if come.coming {
                 quiet_at = now + QUIET;
             }
-            if come.cut > 0 {
-                let (name, cut) = (&self.name, come.cut);
-                say(|| log::warn!("{name}: no time to read all that {cut} peers sent, it is lost"));
+            let name = &self.name;
+            for (count, what) in [
+                (come.cut, "sent more than there was time to read"),
+                (come.unasked, "could not be asked for what they sent"),
+            ] {
+                if count > 0 {
+                    say(|| log::warn!("{name}: {count} peers {what}, it is lost"));
+                }
             }
             if !come.listened {
                 self.attached.be_impatient();
                 return Duration::ZERO;
             }
-            if come.cut > 0 || now >= quiet_at.min(until) {
+            let lost = come.cut + come.unasked > 0;
+            if lost || now >= quiet_at.min(until) {
                 return PATIENCE;
             }
             thread::sleep(MOMENT);
@@ -273,29 +279,37 @@ impl<T: Item> Carrier<T> {
     fn take_rest(&mut self, waiting: usize, patience: Duration) {
         let before = self.messages.len();
         let calling = self.attached.calling();
-        let until = Instant::now() + patience;
+        let mut until = Instant::now() + patience;
+        let mut in_order = true;
         loop {
             let had = (self.messages.len(), self.parts.len());
             if self.receive(BATCH).is_err() {
                 return;
             }
             let taken = self.messages.len() - before;
+            let late = Instant::now() >= until;
+            let complete = self.parts.is_empty() && taken >= waiting;
             // Time limits the waiting, and what came in meanwhile; not what was
             // there.
-            if Instant::now() >= until && self.parts.is_empty() && taken >= waiting {
+            if late && complete {
                 return;
             }
             if (self.messages.len(), self.parts.len()) != had {
                 continue;
             }
-            if Instant::now() >= until + patience {
+            if complete && native::pipes(&self.attached.socket) <= calling {
                 return;
             }
-            if self.parts.is_empty()
-                && taken >= waiting
-                && native::pipes(&self.attached.socket) <= calling
-            {
+            if late && !in_order {
+                let (name, missing) = (&self.name, waiting.saturating_sub(taken));
+                say(|| log::warn!("{name}: {missing} messages are stuck in libzmq and lost"));
                 return;
+            }
+            if late {
+                // Something holds up what was to come first.
+                in_order = false;
+                self.waits.end();
+                until = Instant::now() + patience;
             }
             // What is missing is a word from the I/O thread.
             thread::yield_now();

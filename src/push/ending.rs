@@ -196,8 +196,8 @@ impl<T: Item> Carrier<T> {
         let sent = self.counters.sent.get();
         say(|| match &how {
             Ok(()) if self.unread > 0 => log::info!(
-                "{}: drained, {sent} sent; waited no longer for peers to read some {} bytes \
-                 that the kernel holds",
+                "{}: drained, {sent} sent; waited no longer for peers to read what fills some \
+                 {} bytes of the kernel's buffers",
                 self.name,
                 self.unread
             ),

@@ -16,7 +16,7 @@ use pushpull::{Config, Message, Pull, Push};
 use crate::{
     harness::{
         at, eventually, in_own_process, ms, number, numbered, over_bare_streams, over_ipc_and_tcp,
-        within, Wire, LONG,
+        patience, within, Wire, LONG,
     },
     stranger::{shaken_hands, Line, Stranger},
 };
@@ -177,18 +177,15 @@ fn a_heartbeat_does_not_take_back_pressure_for_death() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("tcp://{}", listener.local_addr().unwrap());
         let config = Config::connect(&address).reconnect(ms(10), ms(20));
-        let config = config.heartbeat(ms(30)).high_water_mark(1).capacity(1);
+        let interval = ms(200) * patience();
+        let config = config.heartbeat(interval).high_water_mark(1).capacity(1);
+        let message = |n: u64| [&[0, 8][..], &n.to_be_bytes()].concat();
+        let messages: Vec<_> = (0..COUNT).flat_map(message).collect();
         let pull = Pull::open(config).unwrap();
         let mut sender = Stranger(Line::Tcp(listener.accept().unwrap().0));
-        sender.shakes_hands("PUSH");
-        let mut messages = Vec::new();
-        for n in 0..COUNT {
-            messages.extend([0, 8]);
-            messages.extend(n.to_be_bytes());
-        }
-        // At once, so that no ping is unanswered before the last of it is there.
-        sender.say(&messages);
-        thread::sleep(ms(300));
+        // Before the first ping, which it does not answer, nor any other.
+        sender.shakes_hands("PUSH").say(&messages);
+        thread::sleep(interval * 4);
         assert_eq!(pull.peers(), 1, "it was given up");
         for n in 0..COUNT {
             let message = pull.recv_timeout(LONG).unwrap();

@@ -73,10 +73,6 @@ class stream_engine_base_t;
 }
 bool pushpull_reads_nothing (zmq::stream_engine_base_t *engine_);
 
-/* no-orders-to-the-dead. A pipe whose end is agreed may outlive its other half; a
-   high-water mark set in that moment (or statistics asked for) is sent to freed memory
-   (issue 4524; the only way that we found to the double free of issue 4806, as all other
-   commands between the halves are held back by their state). */
 /* plain-messages. libzmq hangs a counted reference to what it knows of the peer to every
    message that comes in, for zmq_msg_gets; two threads fight over that counter. Sockets
    of pushpull_plain do without. Their mark is an option that means something to PUB and
@@ -128,6 +124,10 @@ int pushpull_read (stream_engine_base_t *engine_, void *data_, size_t size_);
 int pushpull_write (stream_engine_base_t *engine_, const void *data_, size_t size_);
 }
 
+/* no-orders-to-the-dead. A pipe whose end is agreed may outlive its other half; a
+   high-water mark set in that moment (or statistics asked for) is sent to freed memory
+   (issue 4524; the only way that we found to the double free of issue 4806, as all other
+   commands between the halves are held back by their state). */
 #define send_pipe_hwm(to, in, out)                                             \
     PUSHPULL_SECOND (PUSHPULL_HWM_##to, ) send_pipe_hwm (to, in, out)
 #define PUSHPULL_HWM__peer                                                     \

@@ -120,8 +120,10 @@ struct visit_t
     uint64_t in_kernel;
     bool encoding;
     bool torn;
-    //  How many reads bring what the kernel has, at most, and whether there was no time.
+    //  How many reads bring what the kernel has, at most.
     size_t reads;
+    //  Whether it was let in, and whether there was no time for all.
+    bool asked;
     bool cut;
     //  More may be on its way to this kernel, as room was made here.
     bool coming;
@@ -140,7 +142,8 @@ struct visit_t
         encoding (false),
         torn (false),
         reads (0),
-        cut (true),
+        asked (false),
+        cut (false),
         coming (false),
         lost (0)
     {
@@ -177,29 +180,41 @@ struct visit_t
         const bool was_full = engine () && !reader ();
         hwm_of (*far) = 0;
         activate_write (*far, peers_msgs_read_of (*far));
-        if (zmq::stream_engine_base_t *const engine = reader ()) {
-            stop_polling (*engine);
-            //  None is smaller than a batch, but the last, and one of a handshake.
-            const size_t batch = engine_options_of (*engine).in_batch_size;
-            if (const size_t bytes = bytes_in_kernel (*engine))
-                reads = bytes / batch + 2;
-            coming = (was_full || reads > 0) && !is_local (*engine);
-        }
-        cut = reads > 0;
+        asked = true;
+        zmq::stream_engine_base_t *const engine = reader ();
+        if (!engine)
+            return;
+        stop_polling (*engine);
+        const size_t bytes = bytes_in_kernel (*engine);
+        //  None is smaller than a batch, but for those at both ends. (The engine has another
+        //  number there, see large.cpp.)
+        reads = bytes / options_of (*session ()).in_batch_size + 2;
+        coming = (was_full || bytes > 0) && !is_local (*engine);
     }
 
-    //  Reads what the kernel had then. A peer that goes on sending would have no end.
-    void read_on (instant_t until_)
+    //  One read of what the kernel had then: a peer that goes on sending has no end. False
+    //  if that was the last.
+    bool read_on ()
     {
-        for (; reads > 0; --reads) {
-            zmq::stream_engine_base_t *const engine = reader ();
-            if (!engine || bytes_in_kernel (*engine) == 0)
-                break;
-            if (std::chrono::steady_clock::now () >= until_)
-                return;
+        zmq::stream_engine_base_t *const engine = reader ();
+        if (!engine)
+            reads = 0;
+        if (reads == 0)
+            return false;
+        const bool last = bytes_in_kernel (*engine) == 0;
+        //  Behind all is the end of the stream, for which a session that calls would call
+        //  again.
+        if (!last || !is_calling (*session ()))
             engine->in_event ();
-        }
-        cut = false;
+        reads = last ? 0 : reads - 1;
+        return reads > 0;
+    }
+
+    //  Whether there would have been more to read.
+    void stop ()
+    {
+        zmq::stream_engine_base_t *const engine = reader ();
+        cut = reads > 0 && engine && bytes_in_kernel (*engine) > 0;
     }
 
     void look ()
@@ -345,12 +360,11 @@ class agent_t : public zmq::object_t
     {
         int expected = pending;
         if (_state.compare_exchange_strong (expected, running)) {
-            for (size_t i = 0; i != visits.size (); ++i)
-                work (visits[i]);
             if (_errand == opening)
+                let_in ();
+            else
                 for (size_t i = 0; i != visits.size (); ++i)
-                    if (visits[i].reads > 0)
-                        visits[i].read_on (_until);
+                    work (visits[i]);
             const std::lock_guard<std::mutex> lock (_sync);
             _state = done;
             _changed.notify_all ();
@@ -358,13 +372,25 @@ class agent_t : public zmq::object_t
         release ();
     }
 
+    bool is_late () const { return std::chrono::steady_clock::now () >= _until; }
+
+    //  By turns, so that nobody who sent much takes the time of the others.
+    void let_in ()
+    {
+        for (size_t i = 0; i != visits.size () && !is_late (); ++i)
+            visits[i].open ();
+        for (bool goes_on = true; goes_on;) {
+            goes_on = false;
+            for (size_t i = 0; i != visits.size () && !is_late (); ++i)
+                goes_on = visits[i].read_on () || goes_on;
+            goes_on = goes_on && !is_late ();
+        }
+        for (size_t i = 0; i != visits.size (); ++i)
+            visits[i].stop ();
+    }
+
     void work (visit_t &visit_)
     {
-        if (_errand == opening) {
-            if (std::chrono::steady_clock::now () < _until)
-                visit_.open ();
-            return;
-        }
         visit_.look ();
         if (_errand == looking)
             return;

@@ -184,7 +184,7 @@ int pushpull_let_in (void *socket_, struct pushpull_come *out_)
     zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
     if (!socket)
         return -1;
-    pushpull_come came = {0, 0};
+    pushpull_come came = {0, 0, 0};
     size_t back = 0;
     size_t gone = 0;
     try {
@@ -193,11 +193,15 @@ int pushpull_let_in (void *socket_, struct pushpull_come *out_)
         mission.run ();
         for (size_t i = 0; i != mission.size (); ++i) {
             const std::vector<visit_t> &visits = mission.visits (i);
-            mission.is_back (i) ? ++back : ++gone;
+            if (!mission.is_back (i)) {
+                ++gone;
+                came.unasked += visits.size ();
+                continue;
+            }
+            ++back;
             for (size_t j = 0; j != visits.size (); ++j) {
-                //  Of one that was not asked it is known whether anything ever came.
-                came.cut +=
-                  visits[j].cut && load (msgs_written_of (*visits[j].far)) > 0;
+                came.unasked += visits[j].asked ? 0 : 1;
+                came.cut += visits[j].cut ? 1 : 0;
                 came.coming += visits[j].coming ? 1 : 0;
             }
         }
@@ -372,7 +376,9 @@ void pushpull_failing (zmq::session_base_t *session_)
 //  See mends.h.
 bool pushpull_reads_nothing (zmq::stream_engine_base_t *engine_)
 {
-    return input_stopped_of (*engine_);
+    //  What fills the pipe of a PUSH socket is a rogue.
+    return input_stopped_of (*engine_)
+           && engine_options_of (*engine_).type != ZMQ_PUSH;
 }
 
 //  See mends.h. libzmq has put a new, empty pipe in the old one's place. The

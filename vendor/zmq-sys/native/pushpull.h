@@ -32,6 +32,7 @@ struct pushpull_rescued
 struct pushpull_come
 {
     uint64_t cut;
+    uint64_t unasked;
     uint64_t coming;
 };
 
@@ -53,6 +54,7 @@ struct pushpull_waits
     uint64_t pipes;
     uint64_t messages;
     int64_t coming;
+    uint64_t closing;
 };
 
 ptrdiff_t pushpull_recv_many (void *socket_,

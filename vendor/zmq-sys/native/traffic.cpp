@@ -254,7 +254,8 @@ bool is_overdue (bool is_coming_, pushpull_waits *waits_)
         waits_->coming = 0;
     else if (waits_->coming == 0)
         waits_->coming = now_ms ();
-    return is_coming_ && now_ms () - waits_->coming > patience_ms;
+    return is_coming_
+           && (waits_->closing || now_ms () - waits_->coming > patience_ms);
 }
 }
 

@@ -52,8 +52,10 @@ pub struct pushpull_rescued {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct pushpull_come {
-    /// Connections that there was not enough time for.
+    /// Connections that there was not enough time for: the kernel has more of theirs.
     pub cut: u64,
+    /// Connections that could not be asked, or for which there was no time at all.
+    pub unasked: u64,
     /// Connections whose peers may send more now, since room was made: not those of
     /// peers that share a buffer with us.
     pub coming: u64,
@@ -89,6 +91,8 @@ pub struct pushpull_waits {
     /// Since when, in milliseconds, a connection that has ended is waited for to give the
     /// rest.
     pub coming: i64,
+    /// To be set to 1 to have all that is here, and wait for nobody.
+    pub closing: u64,
 }
 
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
@@ -173,9 +177,9 @@ extern "C" {
     pub fn pushpull_care(socket: *mut c_void) -> c_int;
 
     /// Has all that was sent to a PULL socket, and has arrived, come in: what its
-    /// connections have read and had no room for, and what the kernel has for them. They
-    /// read no more after that, but in another call: it is for a socket that is about to
-    /// be closed. Returns 1, or 0 if no I/O thread answered. `out` may be NULL.
+    /// connections have read and had no room for, and what the kernel has for them. Those
+    /// that were asked read no more by themselves after that: it is for a socket that is
+    /// about to be closed. Returns 1, or 0 if no I/O thread answered. `out` may be NULL.
     pub fn pushpull_let_in(socket: *mut c_void, out: *mut pushpull_come) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,
