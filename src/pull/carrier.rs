@@ -289,20 +289,26 @@ impl<T: Item> Carrier<T> {
             let taken = self.messages.len() - before;
             let late = Instant::now() >= until;
             let complete = self.parts.is_empty() && taken >= waiting;
-            // Time limits the waiting, and what came in meanwhile; not what was
-            // there.
-            if late && complete {
-                return;
-            }
-            if (self.messages.len(), self.parts.len()) != had {
+            let had_more = (self.messages.len(), self.parts.len()) != had;
+            if had_more && !(late && complete) {
                 continue;
             }
-            if complete && native::pipes(&self.attached.socket) <= calling {
+            // Time limits the waiting, and what came in meanwhile; not what was
+            // there.
+            let open = native::pipes(&self.attached.socket).saturating_sub(calling);
+            if late && (complete || !in_order) {
+                let (name, missing) = (&self.name, waiting.saturating_sub(taken));
+                if missing + open > 0 {
+                    say(|| {
+                        log::warn!(
+                            "{name}: libzmq was too slow, {missing} messages are lost, and what \
+                             {open} peers sent last"
+                        );
+                    });
+                }
                 return;
             }
-            if late && !in_order {
-                let (name, missing) = (&self.name, waiting.saturating_sub(taken));
-                say(|| log::warn!("{name}: {missing} messages are stuck in libzmq and lost"));
+            if complete && open == 0 {
                 return;
             }
             if late {
