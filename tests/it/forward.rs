@@ -7,7 +7,9 @@ use std::{thread, time::Duration};
 
 use pushpull::{crossbeam_channel::bounded, Batch, Config, Context, Pull, Push};
 
-use crate::harness::{at, eventually, fill, ms, number, numbered, timed, within, Wire, LONG};
+use crate::harness::{
+    at, eventually, fill_a_peer, ms, number, numbered, timed, within, Wire, LONG,
+};
 
 /// A forwarder and the word that ends it. All that its sender drains fits into its
 /// near side's libzmq; what is under way to a Pull that closes is lost anywhere.
@@ -72,7 +74,7 @@ fn a_forwarder_passes_back_pressure_through() {
         let forwarder = Forwarder::start(&near, &at(&pull), 10, LONG);
         let push = Push::open(Config::connect(&near).high_water_mark(10)).unwrap();
         // Nobody receives, so at last nothing goes in any more: it ends.
-        let accepted = fill(&push, 100_000);
+        let accepted = fill_a_peer(&push, 100_000);
         thread::scope(|scope| {
             scope.spawn(|| {
                 for n in 0..accepted {

@@ -352,6 +352,13 @@ pub fn fill(push: &Push, size: usize) -> u64 {
     }
 }
 
+/// [`fill`] for a Push whose peer is there, or about to be: until then no more goes in
+/// than without one.
+pub fn fill_a_peer(push: &Push, size: usize) -> u64 {
+    assert!(push.wait_for_peer(LONG));
+    fill(push, size)
+}
+
 /// A plain ZeroMQ PULL socket that never waits long, for a peer that is not
 /// ours.
 pub fn raw_pull(context: &zmq::Context) -> zmq::Socket {

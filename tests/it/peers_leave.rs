@@ -40,7 +40,7 @@ fn for_a_deaf_peer(wire: &Wire, push_calls: bool) -> Waiting {
         (push, address)
     };
     Waiting {
-        accepted: fill(&push, SIZE),
+        accepted: fill_a_peer(&push, SIZE),
         push,
         deaf,
         address,

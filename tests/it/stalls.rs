@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pushpull::{Config, Event, Pull, Push, Receiver, WaitingFor};
 
-use crate::harness::{at, fill, ms, numbered, over_ipc_and_tcp, raw_pull, LONG};
+use crate::harness::{at, fill_a_peer, ms, numbered, over_ipc_and_tcp, raw_pull, LONG};
 
 const AFTER: Duration = ms(200);
 
@@ -76,7 +76,7 @@ fn a_push_at_high_water_is_stalled_until_somebody_reads() {
         let config = Config::connect(&at(&pull)).capacity(10).high_water_mark(10);
         let push = Push::open(watched(config)).unwrap();
         let events = push.events().unwrap();
-        let accepted = fill(&push, 50_000);
+        let accepted = fill_a_peer(&push, 50_000);
         assert_eq!(stalled(events).0, WaitingFor::RoomAtPeers);
         let blocked = push.stats().blocked;
         assert!(!blocked.is_zero());
