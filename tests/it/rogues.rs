@@ -195,3 +195,51 @@ fn a_heartbeat_does_not_take_back_pressure_for_death() {
         eventually("it is given up", || pull.stats().peers_left == 1);
     });
 }
+
+/// What a pinged kernel still has to send, it throws away when its connection is closed.
+/// With something to be read from it, nobody needs to ask whether a peer lives.
+#[test]
+fn a_heartbeat_loses_nothing_of_a_sender_that_has_gone() {
+    const COUNT: u64 = 30_000;
+    within(60, || {
+        let interval = ms(50) * patience();
+        let config = Config::bind("tcp://127.0.0.1:0").heartbeat(interval);
+        let pull = Pull::open(config.high_water_mark(1).capacity(1)).unwrap();
+        let message = |n: u64| [&[0, 8][..], &n.to_be_bytes()].concat();
+        let messages: Vec<_> = (0..COUNT).flat_map(message).collect();
+        // More than our kernel takes, less than its own.
+        Stranger::call(&at(&pull)).shakes_hands("PUSH").say(&messages);
+        thread::sleep(interval * 4);
+        for n in 0..COUNT {
+            let message = pull.recv_timeout(LONG).unwrap_or_else(|_| panic!("{n} came"));
+            assert_eq!(message.as_bytes(), n.to_be_bytes());
+        }
+    });
+}
+
+/// The same from the other side: whoever pings it, what a drain was Ok for has come.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_drain_waits_until_the_peers_kernel_has_it_all() {
+    const COUNT: u64 = 20_000;
+    within(60, || {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let push = Push::connect(&format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+        let mut receiver = Stranger(Line::Tcp(listener.accept().unwrap().0));
+        receiver.shakes_hands("PULL");
+        for n in 0..COUNT {
+            push.send(numbered(n, 8)).unwrap();
+        }
+        let (done, drained) = mpsc::channel();
+        let draining = thread::spawn(move || done.send(push.drain(LONG)));
+        let early = drained.recv_timeout(ms(300));
+        assert!(early.is_err(), "what is on its way can still be lost");
+        receiver.say(b"\x04\x07\x04PING\0\0");
+        for n in 0..COUNT {
+            let heard = receiver.hears(10);
+            assert_eq!(heard[2..], n.to_le_bytes(), "message {n}");
+        }
+        draining.join().unwrap().unwrap();
+        drained.recv_timeout(LONG).unwrap().unwrap();
+    });
+}

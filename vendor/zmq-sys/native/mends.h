@@ -57,13 +57,14 @@ void pushpull_failing (zmq::session_base_t *session_);
 /* patient-heartbeats. A connection that reads nothing, as its pipe is full, hears no
    answer to its pings and is given up for dead. What it had read is lost, and the next
    connection, for which the same pipe is full before it has begun, aborts the process as
-   soon as there is room. Here a connection that reads nothing waits; the first ping after
-   that is the one that counts. */
+   soon as there is room. And a ping to a peer that has said all and closed has the peer's
+   kernel reset the connection, and throw away what ours had no room for. Here nobody is
+   given up, or pinged (see pushpull_write), while there is something of his to be read. */
 #define error(...) PUSHPULL_BEFORE_ERROR (__VA_ARGS__, ~) error (__VA_ARGS__)
 #define PUSHPULL_BEFORE_ERROR(reason, ...)                                     \
     PUSHPULL_SECOND (PUSHPULL_ERROR_##reason, )
 #define PUSHPULL_ERROR_timeout_error                                           \
-    ~, if (pushpull_reads_nothing (this))                                      \
+    ~, if (pushpull_has_unread (this))                                      \
     {                                                                          \
     }                                                                          \
     else
@@ -71,7 +72,7 @@ namespace zmq
 {
 class stream_engine_base_t;
 }
-bool pushpull_reads_nothing (zmq::stream_engine_base_t *engine_);
+bool pushpull_has_unread (zmq::stream_engine_base_t *engine_);
 
 /* plain-messages. libzmq hangs a counted reference to what it knows of the peer to every
    message that comes in, for zmq_msg_gets; two threads fight over that counter. Sockets

@@ -232,10 +232,12 @@ struct visit_t
         if (encoder_of (*engine))
             encoding = ::encoding (encoder_of (*engine));
 #if defined __linux__
-        //  Over tcp it would count what is not acknowledged, which an idle peer puts off
-        //  for 40 ms although it has it.
+        //  Over ipc, what the peer has not read; over tcp, what its kernel had no room for:
+        //  it is lost if the peer says something to a socket that is closed. (What is not
+        //  acknowledged would be too much: an idle peer puts that off for 40 ms.)
         int bytes = 0;
-        if (is_local (*engine) && ioctl (fd_of (*engine), SIOCOUTQ, &bytes) == 0 && bytes > 0)
+        const unsigned long what = is_local (*engine) ? SIOCOUTQ : SIOCOUTQNSD;
+        if (ioctl (fd_of (*engine), what, &bytes) == 0 && bytes > 0)
             in_kernel = static_cast<uint64_t> (bytes);
 #endif
     }

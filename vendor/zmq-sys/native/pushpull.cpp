@@ -374,11 +374,11 @@ void pushpull_failing (zmq::session_base_t *session_)
 }
 
 //  See mends.h.
-bool pushpull_reads_nothing (zmq::stream_engine_base_t *engine_)
+bool pushpull_has_unread (zmq::stream_engine_base_t *engine_)
 {
-    //  What fills the pipe of a PUSH socket is a rogue.
-    return input_stopped_of (*engine_)
-           && engine_options_of (*engine_).type != ZMQ_PUSH;
+    //  What a PUSH socket has not read, it never will.
+    return engine_options_of (*engine_).type != ZMQ_PUSH
+           && (input_stopped_of (*engine_) || bytes_in_kernel (*engine_) > 0);
 }
 
 //  See mends.h. libzmq has put a new, empty pipe in the old one's place. The
