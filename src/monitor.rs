@@ -11,7 +11,10 @@ mod said;
 use std::{
     fmt,
     sync::{
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicU64, AtomicUsize,
+            Ordering::{Acquire, Relaxed},
+        },
         Arc,
     },
     time::{Duration, Instant},
@@ -236,6 +239,10 @@ pub(crate) struct Monitor {
     joined: AtomicU64,
     reconnects: AtomicU64,
     dropped: AtomicU64,
+    /// Peers that left while something was being written to them, and the bytes
+    /// of it that never got to the kernel, since the last look.
+    torn: AtomicU64,
+    unwritten: AtomicU64,
     known: Watched<Known>,
 }
 
@@ -271,6 +278,8 @@ impl Monitor {
             joined: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            torn: AtomicU64::new(0),
+            unwritten: AtomicU64::new(0),
             known: Watched::new(Known {
                 events: sender,
                 ..Known::default()
@@ -282,6 +291,15 @@ impl Monitor {
     /// How many peers there are.
     pub(crate) fn peers(&self) -> usize {
         self.peers.load(Relaxed)
+    }
+
+    /// Peers that left in the middle of a write since the last time, and the
+    /// bytes of it that the kernel did not get.
+    pub(crate) fn take_torn(&self) -> (u64, u64) {
+        match self.torn.swap(0, Acquire) {
+            0 => (0, 0),
+            peers => (peers, self.unwritten.swap(0, Relaxed)),
+        }
     }
 
     /// What a Push with messages and no way for them waits for.

@@ -93,14 +93,19 @@ pub(crate) struct LetIn {
     pub listened: bool,
 }
 
+/// The most messages in so many bytes of a few writes, when none has fewer than
+/// `smallest`: the first and the last of each may be there in part.
+pub(crate) fn messages_in(bytes: u64, writes: u64, smallest: u64) -> u64 {
+    bytes / smallest.max(1) + 2 * writes
+}
+
 impl Recalled {
     /// The most messages that can be neither here nor in the kernel, when none
     /// took fewer than `smallest` bytes and `sent` were sent in all.
     pub(crate) fn in_doubt(&self, smallest: u64, sent: u64) -> u64 {
         let encoded = match self.unwritten {
             0 => 0,
-            // The first and the last may be there in part.
-            bytes => bytes / smallest.max(1) + 2,
+            bytes => messages_in(bytes, 1, smallest),
         };
         (encoded + self.torn).min(sent.saturating_sub(self.messages.len() as u64))
     }

@@ -31,8 +31,10 @@ pub struct Stats {
     /// nobody to take them back: no receipt, and outcomes were off or their
     /// channel was full.
     pub lost: u64,
-    /// Push: handed to libzmq and, when the queue was aborted, neither known
-    /// to be in the kernel's hands nor recalled. They count as `sent` too.
+    /// Push: handed to libzmq, and neither known to have got to the kernel nor
+    /// taken back: of what was being written when a peer left, or when the
+    /// queue was aborted; the most that can be. They count as `sent` too. What
+    /// a kernel had of a peer that left nobody can tell: see `peers_left`.
     pub in_doubt: u64,
     /// Payload bytes: of a Push, of all messages that left the channel; of a
     /// Pull, of all that were received.

@@ -1,7 +1,7 @@
 //! What libzmq says of a connection, in its numbers.
 
 use std::{
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::Ordering::{Relaxed, Release},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,11 @@ impl Monitor {
     }
 
     fn take(&self, number: u64, value: u64, endpoint: &str) {
+        if number == sys::native::PUSHPULL_UNWRITTEN {
+            self.unwritten.fetch_add(value, Relaxed);
+            self.torn.fetch_add(1, Release);
+            return;
+        }
         let event = || Event::parse(number, value, endpoint);
         match u32::try_from(number).unwrap_or(0) {
             sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {

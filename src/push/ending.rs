@@ -112,6 +112,8 @@ impl<T: Item> Carrier<T> {
     /// could not be asked for theirs.
     pub(super) fn rescue(&mut self) -> u64 {
         let rescued = native::rescue(&self.attached.socket);
+        // It is told of before there is something to be taken back.
+        self.doubt();
         if rescued.peers == 0 {
             return rescued.held;
         }
@@ -144,6 +146,24 @@ impl<T: Item> Carrier<T> {
             );
         });
         rescued.held
+    }
+
+    /// Counts what was being written to peers that left.
+    fn doubt(&mut self) {
+        let (peers, bytes) = self.attached.monitor.take_torn();
+        if peers == 0 {
+            return;
+        }
+        let most = self.counters.sent.get();
+        let count = native::messages_in(bytes, peers, self.smallest).min(most);
+        self.counters.in_doubt.add(count as usize);
+        say(|| {
+            log::warn!(
+                "{}: {peers} peers left in the middle of a write; up to {count} messages of it, \
+                 and what their kernels had, may be lost",
+                self.name
+            );
+        });
     }
 
     /// Accepts nothing more. All that was accepted is in `queue` then.

@@ -110,6 +110,29 @@ fn the_counters_tell_how_often_a_peer_left() {
     });
 }
 
+/// What is in the kernel nobody can tell, but what never got there can be counted.
+#[test]
+fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
+    const WRITE: usize = 256 << 10;
+    over_ipc_and_tcp(60, |wire| {
+        for push_calls in [false, true] {
+            let (push, accepted, address) = for_a_deaf_peer(wire, push_calls).deserted();
+            let doubt = push.stats().in_doubt as usize;
+            assert!((1..=WRITE / SIZE + 2).contains(&doubt), "{doubt}");
+            let pull = match push_calls {
+                true => Pull::bind(&address).unwrap(),
+                false => Pull::connect(&address).unwrap(),
+            };
+            let first = number(&pull.recv_timeout(LONG).unwrap());
+            for n in first + 1..accepted {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+            let drained = push.drain(LONG).unwrap();
+            assert_eq!(drained.stats().in_doubt as usize, doubt, "a clean leave");
+        }
+    });
+}
+
 #[test]
 fn what_waited_for_a_peer_that_left_a_bound_push_comes_back() {
     over_ipc_and_tcp(60, |wire| comes_back(wire, false));

@@ -11,11 +11,15 @@
 #endif
 
 #include "endpoint.hpp"
+#include "mechanism.hpp"
 
 namespace
 {
 GRANT (zmq::mutex_t, monitor_sync_of, zmq::socket_base_t, _monitor_sync);
 GRANT (int64_t, monitor_events_of, zmq::socket_base_t, _monitor_events);
+GRANT (zmq::socket_base_t *, socket_of, zmq::stream_engine_base_t, _socket);
+GRANT (bool, handshaking_of, zmq::stream_engine_base_t, _handshaking);
+GRANT (zmq::mechanism_t *, mechanism_of, zmq::stream_engine_base_t, _mechanism);
 
 struct watcher_t
 {
@@ -75,6 +79,21 @@ bool pushpull_told (const zmq::socket_base_t *socket_,
 int pushpull_descriptor (zmq::stream_engine_base_t *engine_)
 {
     return static_cast<int> (fd_of (*engine_));
+}
+
+void pushpull_left (zmq::stream_engine_base_t *engine_)
+{
+    const zmq::mechanism_t *const mechanism = mechanism_of (*engine_);
+    zmq::i_encoder *const encoder = encoder_of (*engine_);
+    const uint64_t bytes =
+      unwritten (*engine_) + (encoder && encoding (encoder) ? 1 : 0);
+    if (bytes == 0 || engine_options_of (*engine_).type != ZMQ_PUSH
+        || handshaking_of (*engine_)
+        || (mechanism && mechanism->status () != zmq::mechanism_t::ready))
+        return;
+    zmq::scoped_lock_t lock (monitor_sync_of (*socket_of (*engine_)));
+    pushpull_told (socket_of (*engine_), PUSHPULL_UNWRITTEN, &bytes, 1,
+                   engine_->get_endpoint ());
 }
 
 int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_)

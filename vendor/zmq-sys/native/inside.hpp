@@ -7,6 +7,7 @@
 
 #include "precompiled.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <vector>
 
@@ -165,6 +166,14 @@ inline bool encoding (zmq::i_encoder *encoder_)
     if (zmq::raw_encoder_t *raw = dynamic_cast<zmq::raw_encoder_t *> (encoder_))
         return encoding (raw);
     return false;
+}
+
+//  How much of what an engine is writing the kernel has not got. What is more than a batch
+//  is one message.
+inline uint64_t unwritten (zmq::stream_engine_base_t &engine_)
+{
+    const size_t batch = options_of (*session_of (engine_)).out_batch_size;
+    return std::min (outsize_of (engine_), batch);
 }
 
 

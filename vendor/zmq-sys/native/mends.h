@@ -168,6 +168,10 @@ bool pushpull_keep (zmq::pipe_t *pipe_);
     event_handshake_succeeded (pair,                                           \
                                PUSHPULL_SECOND (PUSHPULL_SHAKEN_##value, value))
 #define PUSHPULL_SHAKEN_0 ~, pushpull_descriptor (this)
+/* And what was being written to a peer that leaves: PUSHPULL_UNWRITTEN. */
+#define event_disconnected(pair, fd)                                           \
+    event_disconnected (pair, PUSHPULL_SECOND (PUSHPULL_LEFT_##fd, fd))
+#define PUSHPULL_LEFT__s ~, (pushpull_left (this), _s)
 
 #include <stdint.h>
 
@@ -184,6 +188,7 @@ bool pushpull_told (const zmq::socket_base_t *socket_,
                     uint64_t count_,
                     const zmq::endpoint_uri_pair_t &pair_);
 int pushpull_descriptor (zmq::stream_engine_base_t *engine_);
+void pushpull_left (zmq::stream_engine_base_t *engine_);
 
 #endif
 

@@ -228,7 +228,7 @@ struct visit_t
         zmq::stream_engine_base_t *const engine = this->engine ();
         if (!engine)
             return;
-        unwritten = outsize_of (*engine);
+        unwritten = ::unwritten (*engine);
         if (encoder_of (*engine))
             encoding = ::encoding (encoder_of (*engine));
 #if defined __linux__

@@ -84,6 +84,9 @@ typedef void pushpull_told_fn (void *hint_,
                                uint64_t event_,
                                uint64_t value_,
                                const char *endpoint_);
+/* An event of ours: the peer of a PUSH socket leaves, and of what was being written to it
+   so many bytes never got to the kernel; the next event is that it left. */
+#define PUSHPULL_UNWRITTEN 0x100000001ULL
 int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_);
 int pushpull_id (void *socket_);
 int pushpull_awake (void *context_);

@@ -75,8 +75,9 @@ pub struct pushpull_flow {
     pub unasked: u64,
     /// Connections that were looked at.
     pub pipes: u64,
-    /// Bytes that the kernel holds and the other end of an ipc connection has not read.
-    /// Always 0 over tcp, and where the system cannot tell.
+    /// Bytes that the kernel holds: over ipc those that the other end has not read, over
+    /// tcp those that the other end's kernel has no room for. 0 where the system cannot
+    /// tell.
     pub in_kernel: u64,
 }
 
@@ -94,6 +95,11 @@ pub struct pushpull_waits {
     /// To be set to 1 to have all that is here, and wait for nobody.
     pub closing: u64,
 }
+
+/// An event of [`pushpull_watch`] beside libzmq's own: the peer of a PUSH socket leaves,
+/// and so many bytes of what was being written to it never got to the kernel. A message
+/// larger than a write counts as one write. `ZMQ_EVENT_DISCONNECTED` follows.
+pub const PUSHPULL_UNWRITTEN: u64 = 0x1_0000_0001;
 
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
 /// NUL and lives as long as the call.
