@@ -87,8 +87,10 @@ pub(crate) struct LetIn {
     pub cut: u64,
     /// Connections that could not be asked.
     pub unasked: u64,
-    /// Whether more may be on its way here, since there is room now.
-    pub coming: bool,
+    /// Connections that may have more on its way here, since there is room now.
+    pub coming: u64,
+    /// Connections through which more came while they were read.
+    pub sending: u64,
     /// False if libzmq's threads were all too busy to listen.
     pub listened: bool,
 }

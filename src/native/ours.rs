@@ -117,7 +117,8 @@ pub(crate) fn let_in(socket: &Socket) -> LetIn {
     LetIn {
         cut: come.cut,
         unasked: come.unasked,
-        coming: come.coming > 0,
+        coming: come.coming,
+        sending: come.sending,
         listened: listened != 0,
     }
 }

@@ -44,7 +44,8 @@ pub(crate) fn let_in(_: &Socket) -> LetIn {
     LetIn {
         cut: 0,
         unasked: 0,
-        coming: false,
+        coming: 0,
+        sending: 0,
         listened: true,
     }
 }

@@ -250,24 +250,29 @@ impl<T: Item> Carrier<T> {
         loop {
             let come = native::let_in(&self.attached.socket);
             let now = Instant::now();
-            if come.coming {
+            if come.coming > 0 {
                 quiet_at = now + QUIET;
             }
+            let over = come.cut + come.unasked > 0 || now >= quiet_at.min(until);
+            let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
-                (come.cut, "sent more than there was time to read"),
-                (come.unasked, "could not be asked for what they sent"),
+                (come.cut, "sent more than there was time to read, it is"),
+                (come.unasked, "could not be asked for what they sent, it is"),
+                (
+                    come.sending.max(still) * u64::from(over),
+                    "were still sending, what came since the last look is",
+                ),
             ] {
                 if count > 0 {
-                    say(|| log::warn!("{name}: {count} peers {what}, it is lost"));
+                    say(|| log::warn!("{name}: {count} peers {what} lost"));
                 }
             }
             if !come.listened {
                 self.attached.be_impatient();
                 return Duration::ZERO;
             }
-            let lost = come.cut + come.unasked > 0;
-            if lost || now >= quiet_at.min(until) {
+            if over {
                 return PATIENCE;
             }
             thread::sleep(MOMENT);
@@ -297,14 +302,12 @@ impl<T: Item> Carrier<T> {
             // there.
             let open = native::pipes(&self.attached.socket).saturating_sub(calling);
             if late && (complete || !in_order) {
-                let (name, missing) = (&self.name, waiting.saturating_sub(taken));
-                if missing + open > 0 {
-                    say(|| {
-                        log::warn!(
-                            "{name}: libzmq was too slow, {missing} messages are lost, and what \
-                             {open} peers sent last"
-                        );
-                    });
+                let missing = waiting.saturating_sub(taken);
+                for (count, what) in [(missing, "messages are"), (open, "peers' last words are")] {
+                    if count > 0 {
+                        let name = &self.name;
+                        say(|| log::warn!("{name}: libzmq was too slow, {count} {what} lost"));
+                    }
                 }
                 return;
             }

@@ -125,6 +125,8 @@ struct visit_t
     //  Whether it was let in, and whether there was no time for all.
     bool asked;
     bool cut;
+    //  More came meanwhile than was there at first.
+    bool sending;
     //  More may be on its way to this kernel, as room was made here.
     bool coming;
     //  Whole messages, taken out of the pipe, and how many there was no memory for.
@@ -144,6 +146,7 @@ struct visit_t
         reads (0),
         asked (false),
         cut (false),
+        sending (false),
         coming (false),
         lost (0)
     {
@@ -214,7 +217,9 @@ struct visit_t
     void stop ()
     {
         zmq::stream_engine_base_t *const engine = reader ();
-        cut = reads > 0 && engine && bytes_in_kernel (*engine) > 0;
+        const bool more = engine && bytes_in_kernel (*engine) > 0;
+        cut = more && reads > 0;
+        sending = more && reads == 0;
     }
 
     void look ()

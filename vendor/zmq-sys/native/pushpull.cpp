@@ -184,7 +184,7 @@ int pushpull_let_in (void *socket_, struct pushpull_come *out_)
     zmq::pull_t *const socket = as_type<zmq::pull_t> (socket_, ZMQ_PULL);
     if (!socket)
         return -1;
-    pushpull_come came = {0, 0, 0};
+    pushpull_come came = {0, 0, 0, 0};
     size_t back = 0;
     size_t gone = 0;
     try {
@@ -203,6 +203,7 @@ int pushpull_let_in (void *socket_, struct pushpull_come *out_)
                 came.unasked += visits[j].asked ? 0 : 1;
                 came.cut += visits[j].cut ? 1 : 0;
                 came.coming += visits[j].coming ? 1 : 0;
+                came.sending += visits[j].sending ? 1 : 0;
             }
         }
     }

@@ -34,6 +34,7 @@ struct pushpull_come
     uint64_t cut;
     uint64_t unasked;
     uint64_t coming;
+    uint64_t sending;
 };
 
 struct pushpull_flow

@@ -59,6 +59,8 @@ pub struct pushpull_come {
     /// Connections whose peers may send more now, since room was made: not those of
     /// peers that share a buffer with us.
     pub coming: u64,
+    /// Connections for which more came meanwhile than the kernel had at first.
+    pub sending: u64,
 }
 
 /// What [`pushpull_flushed`] found.
