@@ -204,9 +204,13 @@ impl Config {
     /// for as long. Zero, the default, sends none. See `ZMQ_HEARTBEAT_IVL`.
     ///
     /// For a Push: a receiver under back-pressure reads no pings either. It is
-    /// taken for a dead one, and what is in its buffers is lost. A Pull that is
-    /// full itself gives nobody up. (On a stock libzmq it does, and aborts the
-    /// process when there is room again.)
+    /// taken for a dead one, and what is in its buffers is lost; the log says
+    /// that a peer left, and what was being written to it is counted.
+    ///
+    /// A Pull pings nobody while it has something of his to read, and gives
+    /// nobody up that it has no room for. (On a stock libzmq it does, and aborts
+    /// the process when there is room again; and over tcp a ping that finds its
+    /// sender gone has the sender's kernel throw away what was still to come.)
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self

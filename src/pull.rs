@@ -34,13 +34,14 @@ use carrier::{Carrier, Ended};
 ///
 /// # What happens to messages
 /// [`close`](Self::close) gives back what is in the channel, in libzmq, and
-/// what had arrived in the kernel's buffers, as far as it can be read in 25 ms;
-/// a warning in the log tells of how many peers there was more. Over tcp it
-/// waits for what is still on its way, until nothing has come for 5 ms, and no
-/// longer than 20. What arrives later is lost, and its sender believes it sent;
-/// so is, with a stock libzmq, all that the kernel has. What is still at the sender stays there: end the
-/// senders first, with [`Push::drain`](crate::Push::drain), and receive until
-/// nothing comes.
+/// what had arrived in the kernel's buffers, as far as it can be read in 25 ms.
+/// Over tcp it waits for what is still on its way, until nothing has come for
+/// 5 ms, and no longer than 20. What arrives later is lost, and its sender
+/// believes it sent: of one that goes on, what both kernels hold, and what it is
+/// just writing ([`Stats::in_doubt`](crate::Stats::in_doubt) of a Push). A
+/// warning in the log tells of how many peers there was more. With a stock
+/// libzmq all that the kernel has is lost. So end the senders first, with
+/// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
 #[must_use = "dropping a queue ends it"]
 pub struct Pull<T: Item = Message> {
     name: Arc<str>,
@@ -232,8 +233,8 @@ impl<T: Item> Pull<T> {
         Stopper::new(&self.control)
     }
 
-    /// Ends at once, within milliseconds whatever state the queue is in:
-    /// first it reads what has come, then it takes no more connections and
+    /// Ends at once, within 50 ms whatever state the queue is in, and mostly
+    /// within one (ten over tcp): first it reads what has come, then it takes no more connections and
     /// removes its socket file, then it takes out of libzmq what is complete
     /// there, then it is gone.
     ///

@@ -53,8 +53,10 @@ use overflow::{Numbers, Spillway};
 /// [`drain`](Self::drain) find in the first three comes back in [`Unsent`];
 /// what libzmq had encoded but could not give to the kernel, at most one write
 /// to each peer, is counted in [`Unsent::in_doubt`]. What is in the kernel
-/// arrives unless the peer dies. ZeroMQ has no acknowledgements: what a peer had
-/// received when it died is gone with it.
+/// arrives unless the peer dies, or stops reading. ZeroMQ has no
+/// acknowledgements: what a peer had received when it died, or its kernel when
+/// it closed, is gone with it. What was being written to a peer that left is
+/// counted in [`Stats::in_doubt`].
 #[must_use = "dropping a queue ends it"]
 pub struct Push<T: Item = Message> {
     name: Arc<str>,
@@ -380,13 +382,14 @@ impl<T: Item> Push<T> {
     /// ends. Senders that are blocked or come later fail and get their message
     /// back.
     ///
-    /// Blocks until the kernel has all of it and over `ipc`, where it can be
-    /// known, the peer has read it from there; or until the deadline has passed,
-    /// or somebody called [`Stopper::stop`]; at most some milliseconds longer
-    /// than `deadline`. What this side's kernel has by then counts as handed
-    /// over: it arrives also after this process has ended, as long as the peer
-    /// lives and reads. (Over `ipc` a peer with a stock libzmq may lose what it
-    /// had not read by then; the log tells that there is some.)
+    /// Blocks until the kernel has all of it and, on Linux, over `ipc` the peer
+    /// has read it from there, over `tcp` the peer's kernel has it; or until the
+    /// deadline has passed, or somebody called [`Stopper::stop`]; at most 50 ms
+    /// longer than `deadline`. What this side's kernel has by then counts as
+    /// handed over: it arrives also after this process has ended, as long as the
+    /// peer lives and reads. (A peer with a stock libzmq may lose what it had not
+    /// read by then: over `ipc`, and over `tcp` if it sends heartbeats, or this
+    /// queue does. The log tells that there is some.)
     ///
     /// # Errors
     /// When not everything could be handed over. The rest is in
@@ -412,8 +415,7 @@ impl<T: Item> Push<T> {
         }
     }
 
-    /// Ends at once, within milliseconds whatever state the queue is in, and
-    /// gives back every message that went nowhere.
+    /// Ends at once, within 50 ms whatever state the queue is in, and gives back every message that went nowhere.
     pub fn abort(mut self) -> Unsent<T> {
         self.control.stop();
         let ended = self.join();

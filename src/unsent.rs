@@ -69,7 +69,10 @@ impl<T: Item> Unsent<T> {
     /// one write to each peer holds, which is 256 KiB (thousands of small ones)
     /// or one larger message. It is all that libzmq may hold with a stock
     /// build, after [`Context::shutdown`](crate::Context::shutdown), and while
-    /// libzmq's thread looks up a name.
+    /// libzmq's thread looks up a name, or is kept from running for 25 ms.
+    ///
+    /// What was being written to peers that had left before is in
+    /// [`Stats::in_doubt`], with this.
     pub fn in_doubt(&self) -> u64 {
         self.in_doubt
     }

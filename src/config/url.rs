@@ -71,10 +71,13 @@ impl Config {
             None => {
                 // It may be there, misspelt.
                 let strange = pairs.iter().find(|(key, _)| !is_option(key));
-                return Err(match strange {
-                    Some((key, _)) => unknown(key),
-                    None => invalid("role", "it is missing: bind or connect"),
-                });
+                if let Some((key, _)) = strange {
+                    return Err(unknown(key));
+                }
+                return Err(invalid(
+                    "role",
+                    "it is missing: ?role=bind or ?role=connect",
+                ));
             }
         };
         for (key, value) in pairs {

@@ -208,10 +208,14 @@ fn a_heartbeat_loses_nothing_of_a_sender_that_has_gone() {
         let message = |n: u64| [&[0, 8][..], &n.to_be_bytes()].concat();
         let messages: Vec<_> = (0..COUNT).flat_map(message).collect();
         // More than our kernel takes, less than its own.
-        Stranger::call(&at(&pull)).shakes_hands("PUSH").say(&messages);
+        Stranger::call(&at(&pull))
+            .shakes_hands("PUSH")
+            .say(&messages);
         thread::sleep(interval * 4);
         for n in 0..COUNT {
-            let message = pull.recv_timeout(LONG).unwrap_or_else(|_| panic!("{n} came"));
+            let message = pull
+                .recv_timeout(LONG)
+                .unwrap_or_else(|_| panic!("{n} came"));
             assert_eq!(message.as_bytes(), n.to_be_bytes());
         }
     });
