@@ -15,7 +15,7 @@ skipped=(
 
 tools() {
     packages g++-aarch64-linux-gnu qemu-user-static
-    rust_for aarch64-unknown-linux-gnu
+    rust_for aarch64-unknown-linux-gnu arm64
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
     aarch64-linux-gnu-g++ --version | sed -n 1p

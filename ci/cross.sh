@@ -15,13 +15,15 @@ unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
 mkdir -p "$cross"
 
-# rust_for TARGET: sets `cargo` and `how` so that "${cargo[@]}" build "${how[@]}" works.
+# rust_for TARGET [ARCHITECTURE]: sets `cargo` and `how` so that "${cargo[@]}" build
+# "${how[@]}" works.
 #
 # A Rust that has the target's std is taken as it is (rustup target add). Otherwise
-# Debian's, unpacked beside the build so that it is in nobody's way: its packages carry
-# std's source, from which cargo builds std for any target.
+# Debian's, unpacked beside the build so that it is in nobody's way: with the std of
+# another architecture of Debian's where that is given; else its packages carry std's
+# source, from which cargo builds std for any target.
 rust_for() {
-    local target=$1
+    local target=$1 architecture=${2:-}
     export TARGET=$target
     cargo=(cargo) how=(--release --target "$target")
     if command -v rustc >/dev/null && [[ -d $(rustc --print sysroot)/lib/rustlib/$target/lib ]]; then
@@ -38,7 +40,11 @@ rust_for() {
     # -Zbuild-std is not stable yet.
     export RUSTC=$tools/usr/bin/rustc RUSTC_BOOTSTRAP=1
     cargo=("$tools/usr/bin/cargo")
-    how+=(-Zbuild-std)
+    if [[ -n $architecture ]]; then
+        [[ -d $tools/usr/lib/rustlib/$target ]] || unpack_std "$tools" "$architecture"
+    else
+        how+=(-Zbuild-std)
+    fi
     "$RUSTC" --version
 }
 
@@ -64,6 +70,26 @@ unpack_rust() {
     rm -r "$new/debs"
     rm -rf "$1"
     mv "$new" "$1"
+}
+
+# The lists of another architecture's packages, in a place of their own: this machine has
+# none of those, and needs none.
+unpack_std() {
+    local version lists apt
+    version=$(apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    lists=$(mktemp -d)
+    chmod 755 "$lists"
+    apt=(apt-get -q -o "APT::Architectures::=$(dpkg --print-architecture)"
+        -o "APT::Architectures::=$2" -o "Dir::State::lists=$lists"
+        -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+    echo "unpacking libstd-rust-web-dev:$2 $version"
+    (
+        cd "$lists"
+        "${apt[@]}" update >/dev/null
+        "${apt[@]}" download "libstd-rust-web-dev:$2=$version" >/dev/null 2>&1
+        dpkg -x libstd-rust-web-dev_*.deb "$1"
+    )
+    rm -r "$lists"
 }
 
 # What each script builds: library, program, examples and tests, in one go, since what
