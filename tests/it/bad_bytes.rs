@@ -238,8 +238,8 @@ fn a_stranger_that_says_nothing_is_hung_up_on_in_time() {
 #[test]
 fn a_push_survives_a_server_that_is_no_zeromq() {
     within(30, || {
-        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("tcp://{}", server.local_addr().unwrap());
+        let address = Wire::new("tcp").lasting_address();
+        let server = std::net::TcpListener::bind(address.trim_start_matches("tcp://")).unwrap();
         let push = Push::open(Config::connect(&address).reconnect(ms(1), ms(10))).unwrap();
         for n in 0..100 {
             push.send(numbered(n, 100)).unwrap();

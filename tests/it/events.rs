@@ -103,10 +103,7 @@ fn peers_are_counted_as_they_come_and_go() {
 #[test]
 fn waiting_for_a_peer_ends_when_one_comes_in_time_or_the_queue_ends() {
     over_ipc_and_tcp(30, |wire| {
-        let address = {
-            let pull = wire.pull();
-            at(&pull)
-        };
+        let address = wire.lasting_address();
         let push = Push::open(Config::connect(&address).reconnect(ms(10), ms(10))).unwrap();
         let (took, came) = timed(|| push.wait_for_peer(ms(50)));
         assert!(!came && took >= ms(50), "{came} after {took:?}");

@@ -7,7 +7,7 @@ use std::{
 
 use pushpull::{Config, Message, Push};
 
-use crate::harness::{at, bound, eventually, ms, over_ipc_and_tcp, raw_pull, LONG};
+use crate::harness::{at, eventually, ms, over_ipc_and_tcp, raw_pull, LONG};
 
 /// Bytes that differ from frame to frame, and at the beginning of each.
 fn pattern(seed: usize, size: usize) -> Vec<u8> {
@@ -186,9 +186,7 @@ fn peers_that_leave_a_bound_push_in_mid_stream_tear_nothing() {
 #[test]
 fn peers_that_restart_under_a_calling_push_tear_nothing() {
     over_ipc_and_tcp(60, |wire| {
-        let context = zmq::Context::new();
-        // Ports and paths that are free, and stay theirs for all we know.
-        let addresses = [(); 3].map(|()| bound(&raw_pull(&context), &wire.address()));
+        let addresses = [(); 3].map(|()| wire.lasting_address());
         let push = Push::open(
             Config::connect(&addresses[0])
                 .also_connect(&addresses[1])

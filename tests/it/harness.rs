@@ -8,7 +8,10 @@ use std::{
     io::Write as _,
     panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
     process::{Child, Command, Output, Stdio},
-    sync::{mpsc, PoisonError, RwLock},
+    sync::{
+        atomic::{AtomicU16, Ordering::Relaxed},
+        mpsc, PoisonError, RwLock,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -218,15 +221,17 @@ impl Wire {
         format!("ipc://{}/{number}.sock", self.dir.path().display())
     }
 
-    /// An address to bind again and again: a tcp port that the system gives to nobody who
-    /// asks for any.
+    /// An address to bind again and again, or that is called while nobody is there: a tcp
+    /// port that the system gives to nobody who asks for any, nor this to another test.
     pub fn lasting_address(&self) -> String {
+        static GIVEN: AtomicU16 = AtomicU16::new(0);
         if self.transport == "ipc" {
             return self.address();
         }
         let first = 10_000 + (std::process::id() % 10_000) as u16;
+        let next = || first + GIVEN.fetch_add(1, Relaxed) % 12_000;
         let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-        let port = (first..32_000).find(is_free).unwrap();
+        let port = std::iter::repeat_with(next).find(is_free).unwrap();
         format!("tcp://127.0.0.1:{port}")
     }
 

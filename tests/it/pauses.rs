@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, thread};
 
+use crossbeam_channel::RecvTimeoutError;
 use pushpull::{Config, Event, Pull, Push};
 
 use crate::harness::{at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, timed, LONG};
@@ -21,7 +22,7 @@ fn a_paused_push_keeps_what_comes_and_sends_it_afterwards() {
         }
         assert!((5..=6).contains(&accepted), "{accepted}");
         assert_eq!(push.stats().sent, 0);
-        assert!(pull.recv_timeout(ms(30)).is_err());
+        assert_eq!(pull.recv_timeout(ms(30)), Err(RecvTimeoutError::Timeout));
         push.resume();
         for n in 0..accepted {
             assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);

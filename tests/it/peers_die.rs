@@ -33,7 +33,7 @@ const LOST_AT_MOST: u64 = 2 * HELD + 2 + UNDER_WAY / BYTES_EACH;
 fn a_receiver_that_is_killed_in_mid_stream_takes_what_it_had_and_no_more() {
     over_ipc_and_tcp(60, |wire| {
         let mut history = History::of(2);
-        let url = format!("{}?{SMALL}", wire.address());
+        let url = format!("{}?{SMALL}", wire.lasting_address());
         let mut receiver = Player::receiver(wire, 0, &url);
         let place = receiver.endpoint.clone();
         let sender = Player::sender(wire, 2, 100, &place, QUICK);
@@ -59,7 +59,13 @@ fn a_receiver_that_is_killed_in_mid_stream_takes_what_it_had_and_no_more() {
 fn receivers_that_are_killed_under_a_bound_sender_take_what_they_had_and_no_more() {
     over_ipc_and_tcp(60, |wire| {
         let mut history = History::of(3);
-        let sender = Player::sender(wire, 3, 100, &wire.address(), &format!("&role=bind{QUICK}"));
+        let sender = Player::sender(
+            wire,
+            3,
+            100,
+            &wire.lasting_address(),
+            &format!("&role=bind{QUICK}"),
+        );
         let url = format!(
             "{}?role=connect&{SMALL}&reconnect=1ms,20ms",
             sender.endpoint
@@ -92,7 +98,7 @@ fn receivers_that_are_killed_under_a_bound_sender_take_what_they_had_and_no_more
 fn a_sender_that_is_killed_in_mid_stream_takes_what_it_had_and_no_more() {
     over_ipc_and_tcp(60, |wire| {
         let mut history = History::of(4);
-        let receiver = Player::receiver(wire, 0, &format!("{}?{SMALL}", wire.address()));
+        let receiver = Player::receiver(wire, 0, &format!("{}?{SMALL}", wire.lasting_address()));
         for number in 100..105 {
             let mut sender = Player::sender(wire, 4, number, &receiver.endpoint, QUICK);
             eventually("it is in mid-stream", || sender.done_so_far() > 1000);
@@ -150,7 +156,7 @@ fn a_sender_that_is_killed_in_the_middle_of_64_mib_leaves_nothing_behind() {
 fn a_peer_that_is_stopped_for_long_costs_nothing_but_time() {
     over_ipc_and_tcp(60, |wire| {
         let mut history = History::of(6);
-        let receiver = Player::receiver(wire, 0, &format!("{}?{SMALL}", wire.address()));
+        let receiver = Player::receiver(wire, 0, &format!("{}?{SMALL}", wire.lasting_address()));
         let sender = Player::sender(wire, 6, 100, &receiver.endpoint, QUICK);
         for turn in 0..2 {
             let stopped = [&receiver, &sender][turn];
@@ -198,7 +204,7 @@ fn a_line_that_is_cut_under_a_receiver_that_is_behind_changes_no_order() {
 
 fn cut_again_and_again(wire: &Wire, before: impl Fn(&Player)) {
     let mut history = History::of(7);
-    let url = format!("{}?{SMALL}&x-pause=100", wire.address());
+    let url = format!("{}?{SMALL}&x-pause=100", wire.lasting_address());
     let receiver = Player::receiver(wire, 0, &url);
     let proxy = Proxy::before(&receiver.endpoint, wire);
     let sender = Player::sender(wire, 7, 100, &proxy.address, QUICK);

@@ -29,7 +29,7 @@ fn for_a_deaf_peer(wire: &Wire, push_calls: bool) -> Waiting {
     deaf.set_rcvhwm(1).unwrap();
     deaf.set_linger(0).unwrap();
     let (push, address) = if push_calls {
-        deaf.bind(&wire.address()).unwrap();
+        deaf.bind(&wire.lasting_address()).unwrap();
         let address = deaf.get_last_endpoint().unwrap().unwrap();
         let config = Config::connect(&address).only_connected_peers(true);
         (Push::open(config.high_water_mark(2000)).unwrap(), address)

@@ -53,8 +53,8 @@ fn a_calling_pull_goes_on_with_its_other_peers_when_one_leaves_behind_a_full_pip
 #[test]
 fn a_message_to_a_calling_push_costs_its_sender_the_connection_and_the_next_peer_nothing() {
     within(60, || {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let address = Wire::new("tcp").lasting_address();
+        let listener = TcpListener::bind(address.trim_start_matches("tcp://")).unwrap();
         let config = Config::connect(&address).reconnect(ms(10), ms(20));
         let push = Push::open(config).unwrap();
         let answer = || {

@@ -93,7 +93,7 @@ fn a_push_whose_peer_is_gone_is_stalled_until_it_is_back() {
     over_ipc_and_tcp(30, |wire| {
         let context = zmq::Context::new();
         let peer = raw_pull(&context);
-        let address = crate::harness::bound(&peer, &wire.address().replace(":0", ":*"));
+        let address = crate::harness::bound(&peer, &wire.lasting_address());
         let config = Config::connect(&address).reconnect(ms(10), ms(10));
         let push = Push::open(watched(config)).unwrap();
         let events = push.events().unwrap();
