@@ -168,7 +168,7 @@ pub fn threads(process: u32) -> String {
 /// Waits for a fact, and fails with its name if it does not come true.
 #[track_caller]
 pub fn eventually(what: &str, mut fact: impl FnMut() -> bool) {
-    let until = Instant::now() + LONG;
+    let until = Instant::now() + LONG * patience();
     while !fact() {
         assert!(Instant::now() < until, "never came true: {what}");
         thread::sleep(Duration::from_micros(200));
