@@ -63,6 +63,8 @@ pub(crate) struct Recalled {
     /// Bytes that connections had encoded and not yet given to the kernel, or
     /// may have.
     pub unwritten: u64,
+    /// The connections that these belong to.
+    pub writes: u64,
     /// Whether every connection could be asked.
     pub awake: bool,
 }
@@ -105,10 +107,7 @@ impl Recalled {
     /// The most messages that can be neither here nor in the kernel, when none
     /// took fewer than `smallest` bytes and `sent` were sent in all.
     pub(crate) fn in_doubt(&self, smallest: u64, sent: u64) -> u64 {
-        let encoded = match self.unwritten {
-            0 => 0,
-            bytes => messages_in(bytes, 1, smallest),
-        };
+        let encoded = messages_in(self.unwritten, self.writes, smallest);
         (encoded + self.torn).min(sent.saturating_sub(self.messages.len() as u64))
     }
 }

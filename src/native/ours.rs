@@ -93,6 +93,7 @@ pub(crate) fn recall(socket: &Socket) -> Recalled {
         torn: counts.torn + counts.encoding + counts.unread,
         // A connection that could not be asked has one write's worth at most.
         unwritten: counts.unwritten + counts.unasked * BATCH.1 as u64,
+        writes: counts.writes + counts.unasked,
         awake: counts.unasked == 0,
     }
 }

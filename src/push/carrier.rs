@@ -69,6 +69,10 @@ pub(super) struct Carrier<T: Item> {
     /// What was lost and is still to be logged, and when the last was.
     pub(super) unlogged: usize,
     pub(super) logged: Option<Instant>,
+    /// Peers that left in the middle of a write, and the messages of it, that
+    /// are still to be logged, and when the last were.
+    pub(super) deserters: (u64, u64),
+    pub(super) deserted: Option<Instant>,
 }
 
 /// When to ask again for the messages of a peer that left, whose I/O thread is
@@ -136,6 +140,8 @@ impl<T: Item> Carrier<T> {
             unread: 0,
             unlogged: 0,
             logged: None,
+            deserters: (0, 0),
+            deserted: None,
         }
     }
 

@@ -6,6 +6,7 @@ use crossbeam_channel::Receiver;
 
 use super::{
     carrier::{look, Carrier, End},
+    telling::LOG_AGAIN,
     Outcome,
 };
 use crate::{
@@ -148,7 +149,8 @@ impl<T: Item> Carrier<T> {
         rescued.held
     }
 
-    /// Counts what was being written to peers that left.
+    /// Counts what was being written to peers that left. A drain that is under
+    /// way is not Ok then.
     fn doubt(&mut self) {
         let (peers, bytes) = self.attached.monitor.take_torn();
         if peers == 0 {
@@ -157,17 +159,33 @@ impl<T: Item> Carrier<T> {
         let most = self.counters.sent.get();
         let count = native::messages_in(bytes, peers, self.smallest).min(most);
         self.counters.in_doubt.add(count as usize);
-        say(|| {
-            log::warn!(
-                "{}: {peers} peers left in the middle of a write; up to {count} messages of it, \
-                 and what their kernels had, may be lost",
-                self.name
-            );
-        });
+        if self.intake.is_none() {
+            self.in_doubt += count;
+        }
+        self.deserters.0 += peers;
+        self.deserters.1 += count;
+        if self.deserted.is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
+            self.log_deserters();
+        }
+    }
+
+    fn log_deserters(&mut self) {
+        let (peers, count) = std::mem::take(&mut self.deserters);
+        if peers > 0 {
+            self.deserted = Some(Instant::now());
+            say(|| {
+                log::warn!(
+                    "{}: {peers} peers left in the middle of a write; up to {count} messages of \
+                     it, and what their kernels had, may be lost",
+                    self.name
+                );
+            });
+        }
     }
 
     /// Accepts nothing more. All that was accepted is in `queue` then.
     pub(super) fn close_channel(&mut self) {
+        self.doubt();
         if let Some(spillway) = &self.spillway {
             spillway.shut();
         }
@@ -187,6 +205,7 @@ impl<T: Item> Carrier<T> {
             spillway.log_lost(&self.name);
         }
         let held = self.rescue();
+        self.log_deserters();
         let all_gone = self.aside.is_empty() && self.again.is_empty();
         let how = match how {
             Ok(()) if held > 0 || !all_gone || self.in_doubt > 0 => Err(DrainFailure::PeerLeft),

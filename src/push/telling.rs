@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{carrier::Carrier, Outcome};
 use crate::{error::OutcomeError, message::Item, receipt::ReturnReason, say::say};
 
-/// How often at the most the log says that items expired, each time how many.
-const LOG_AGAIN: Duration = Duration::from_secs(10);
+/// How often at the most the log says that items expired or peers deserted, each
+/// time how many.
+pub(super) const LOG_AGAIN: Duration = Duration::from_secs(10);
 
 impl<T: Item> Carrier<T> {
     /// Tells the items of which all has gone.

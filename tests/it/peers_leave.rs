@@ -2,17 +2,19 @@
 
 use std::{net::TcpListener, time::Duration};
 
-use pushpull::{Config, Pull, Push};
+use pushpull::{Config, DrainFailure, Pull, Push};
 
 use crate::{
     harness::*,
-    stranger::{Line, Stranger},
+    stranger::{greeting, Line, Stranger},
 };
 
 /// What the connection of a peer that reads nothing swallows: both ends'
 /// kernel buffers, and one message in libzmq.
 const SWALLOWED: usize = 8 << 20;
 const SIZE: usize = 32 << 10;
+/// The most bytes of small messages that one write to a peer holds.
+const WRITE: usize = 256 << 10;
 
 struct Waiting {
     push: Push,
@@ -113,7 +115,6 @@ fn the_counters_tell_how_often_a_peer_left() {
 /// What is in the kernel nobody can tell, but what never got there can be counted.
 #[test]
 fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
-    const WRITE: usize = 256 << 10;
     over_ipc_and_tcp(60, |wire| {
         for push_calls in [false, true] {
             let (push, accepted, address) = for_a_deaf_peer(wire, push_calls).deserted();
@@ -129,6 +130,96 @@ fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
             }
             let drained = push.drain(LONG).unwrap();
             assert_eq!(drained.stats().in_doubt as usize, doubt, "a clean leave");
+        }
+    });
+}
+
+/// One peer dies in the middle of a write while the rest goes to another.
+#[test]
+fn a_drain_is_not_ok_when_a_peer_leaves_in_the_middle_of_a_write() {
+    over_ipc_and_tcp(60, |wire| {
+        let Waiting {
+            push,
+            accepted,
+            deaf,
+            address,
+            _context,
+        } = for_a_deaf_peer(wire, false);
+        let drain = std::thread::spawn(move || push.drain(LONG));
+        let pull = Pull::connect(&address).unwrap();
+        drop(deaf);
+        let arrived = || pull.recv_timeout(LONG).is_ok_and(|m| number(&m) + 1 < accepted);
+        while arrived() {}
+        let error = drain.join().unwrap().unwrap_err();
+        assert_eq!(error.failure(), &DrainFailure::PeerLeft);
+        assert!((1..=WRITE / SIZE + 2).contains(&(error.into_unsent().in_doubt() as usize)));
+    });
+}
+
+#[test]
+fn what_is_in_doubt_at_an_abort_is_counted_for_each_peer() {
+    const DEAF: u64 = 8;
+    over_ipc_and_tcp(60, |wire| {
+        let config = Config::bind(&wire.address()).capacity(8);
+        let push = Push::open(config.high_water_mark(4)).unwrap();
+        let context = zmq::Context::new();
+        let peers: Vec<_> = (0..DEAF)
+            .map(|_| {
+                let peer = raw_pull(&context);
+                peer.set_rcvhwm(1).unwrap();
+                peer.set_rcvbuf(64 << 10).unwrap();
+                peer.connect(&at(&push)).unwrap();
+                peer
+            })
+            .collect();
+        eventually("all are there", || push.peers() as u64 == DEAF);
+        let mut accepted = 0;
+        // The kernels' buffers take their time.
+        loop {
+            match fill(&push, 3 << 20) {
+                0 => break,
+                more => accepted += more,
+            }
+            std::thread::sleep(ms(100));
+        }
+        let unsent = push.abort();
+        let in_doubt = unsent.in_doubt();
+        let back = unsent.count() as u64;
+        let mut arrived = 0;
+        for peer in &peers {
+            peer.set_rcvtimeo(300 * patience() as i32).unwrap();
+            while peer.recv_msg(0).is_ok() {
+                arrived += 1;
+            }
+        }
+        let missing = accepted - back - arrived;
+        assert!(missing > 0, "no write was under way");
+        assert!(missing <= in_doubt, "{missing} are gone, {in_doubt} in doubt");
+        assert!(in_doubt <= 3 * DEAF, "{in_doubt}");
+    });
+}
+
+#[test]
+fn nothing_is_in_doubt_of_a_peer_that_had_all() {
+    over_bare_streams(60, |wire| {
+        for heartbeat in [0, 20] {
+            let config = Config::bind(&wire.address()).heartbeat(ms(heartbeat));
+            let push = Push::open(config).unwrap();
+            let mut stranger = Stranger::call(&at(&push));
+            stranger.shakes_hands("PULL");
+            push.send("hello").unwrap();
+            let heard = std::iter::repeat_with(|| stranger.hears(1)[0]).take_while(|b| *b != b'o');
+            assert!(heard.count() >= 6);
+            drop(stranger);
+            eventually("it has left", || push.stats().peers_left == 1);
+            // It hangs up where the Push would say more of itself.
+            for said in [0, 10, 12, 64] {
+                Stranger::call(&at(&push)).say(&greeting(b"NULL")[..said]);
+            }
+            let pull = Pull::connect(&at(&push)).unwrap();
+            push.send("hello").unwrap();
+            pull.recv_timeout(LONG).unwrap();
+            assert_eq!(push.drain(LONG).unwrap().stats().in_doubt, 0);
         }
     });
 }

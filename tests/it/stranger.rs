@@ -46,6 +46,13 @@ impl Line {
         either!(self, s => s.set_read_timeout(Some(time)).unwrap());
     }
 
+    /// How many bytes its kernel takes from it, beyond what the other side takes.
+    #[cfg(target_os = "linux")]
+    pub fn buffers(&self, bytes: usize) {
+        use rustix::net::sockopt::set_socket_send_buffer_size;
+        either!(self, s => set_socket_send_buffer_size(s, bytes).unwrap());
+    }
+
     /// Says nothing more; what the other side has said can still be read.
     #[cfg(target_os = "linux")]
     pub fn is_silent(&self) {

@@ -18,6 +18,7 @@ namespace
 GRANT (zmq::mutex_t, monitor_sync_of, zmq::socket_base_t, _monitor_sync);
 GRANT (int64_t, monitor_events_of, zmq::socket_base_t, _monitor_events);
 GRANT (zmq::socket_base_t *, socket_of, zmq::stream_engine_base_t, _socket);
+GRANT (unsigned char *, outpos_of, zmq::stream_engine_base_t, _outpos);
 GRANT (bool, handshaking_of, zmq::stream_engine_base_t, _handshaking);
 GRANT (zmq::mechanism_t *, mechanism_of, zmq::stream_engine_base_t, _mechanism);
 
@@ -85,11 +86,16 @@ void pushpull_left (zmq::stream_engine_base_t *engine_)
 {
     const zmq::mechanism_t *const mechanism = mechanism_of (*engine_);
     zmq::i_encoder *const encoder = encoder_of (*engine_);
-    const uint64_t bytes =
-      unwritten (*engine_) + (encoder && encoding (encoder) ? 1 : 0);
+    zmq::session_base_t &session = *session_of (*engine_);
+    zmq::pipe_t *const pipe = session_pipe_of (session);
+    const bool within =
+      incomplete_in_of (session) || (encoder && encoding (encoder));
+    const uint64_t bytes = unwritten (*engine_) + (within ? 1 : 0);
     if (bytes == 0 || engine_options_of (*engine_).type != ZMQ_PUSH
         || handshaking_of (*engine_)
-        || (mechanism && mechanism->status () != zmq::mechanism_t::ready))
+        || (mechanism && mechanism->status () != zmq::mechanism_t::ready)
+        || (pipe && msgs_read_of (*pipe) == 0)
+        || (!within && is_ping (outpos_of (*engine_), outsize_of (*engine_))))
         return;
     zmq::scoped_lock_t lock (monitor_sync_of (*socket_of (*engine_)));
     pushpull_told (socket_of (*engine_), PUSHPULL_UNWRITTEN, &bytes, 1,

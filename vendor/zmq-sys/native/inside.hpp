@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string.h>
 #include <vector>
 
 #include "config.hpp"
@@ -176,6 +177,15 @@ inline uint64_t unwritten (zmq::stream_engine_base_t &engine_)
     return std::min (outsize_of (engine_), batch);
 }
 
+//  That it is all of what is written tells that nothing else waits with it. (Encrypted it is
+//  not known, and treated as a message.)
+inline bool is_ping (const void *data_, size_t size_)
+{
+    const char ping[] = "\4\7\4PING";
+    const size_t time_to_live = 2;
+    return size_ == sizeof ping - 1 + time_to_live
+           && memcmp (data_, ping, sizeof ping - 1) == 0;
+}
 
 inline zmq::socket_base_t *as_socket (void *socket_)
 {

@@ -40,6 +40,25 @@ GRANT (const size_t, room_of_v2, v2_base_t, _buf_size);
 GRANT (const size_t, room_of_v3_1, v3_1_base_t, _buf_size);
 GRANT (int, lwm_of, zmq::pipe_t, _lwm);
 
+void wait_for_no_answer (zmq::stream_engine_base_t &);
+template <typename H, H Has, typename I, I Timer, typename M, M At>
+struct wait_for_no_answer_grant
+{
+    friend void wait_for_no_answer (zmq::stream_engine_base_t &engine_)
+    {
+        if (engine_.*Has)
+            (engine_.*At) (Timer);
+        engine_.*Has = false;
+    }
+};
+template struct wait_for_no_answer_grant<
+  decltype (&zmq::stream_engine_base_t::_has_timeout_timer),
+  &zmq::stream_engine_base_t::_has_timeout_timer,
+  decltype (zmq::stream_engine_base_t::heartbeat_timeout_timer_id),
+  zmq::stream_engine_base_t::heartbeat_timeout_timer_id,
+  decltype (&zmq::io_object_t::cancel_timer),
+  &zmq::io_object_t::cancel_timer>;
+
 void send_activate_write (zmq::object_t &, zmq::pipe_t *, uint64_t);
 template <typename M, M At> struct send_activate_write_grant
 {
@@ -124,27 +143,17 @@ int zmq::pushpull_read (stream_engine_base_t *engine_, void *data_, size_t size_
     return tcp_read (fd, data_, wanted);
 }
 
-namespace
-{
-//  That it is all of what is written tells that nothing else waits with it.
-bool is_ping (const void *data_, size_t size_)
-{
-    const char ping[] = "\4\7\4PING";
-    const size_t time_to_live = 2;
-    return size_ == sizeof ping - 1 + time_to_live
-           && memcmp (data_, ping, sizeof ping - 1) == 0;
-}
-}
-
-//  A ping that shall not be sent (see patient-heartbeats) is swallowed: what is read next
-//  ends the wait for its answer.
+//  A ping that shall not be sent (see patient-heartbeats) is swallowed, and nobody waits
+//  for its answer.
 //
 //  The next batch is short while a large message is on its way. What is left of that is
 //  more than a batch then, and goes from where it lies.
 int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_t size_)
 {
-    if (is_ping (data_, size_) && pushpull_has_unread (engine_))
+    if (is_ping (data_, size_) && pushpull_has_unread (engine_)) {
+        wait_for_no_answer (*engine_);
         return static_cast<int> (size_);
+    }
     session_base_t &session = *session_of (*engine_);
     const size_t whole = options_of (session).out_batch_size;
     zmq::msg_t &last = tx_msg_of (*engine_);

@@ -58,13 +58,14 @@ void pushpull_failing (zmq::session_base_t *session_);
    answer to its pings and is given up for dead. What it had read is lost, and the next
    connection, for which the same pipe is full before it has begun, aborts the process as
    soon as there is room. And a ping to a peer that has said all and closed has the peer's
-   kernel reset the connection, and throw away what ours had no room for. Here nobody is
-   given up, or pinged (see pushpull_write), while there is something of his to be read. */
+   kernel reset the connection, and throw away what ours had no room for. Here nobody who
+   has shaken hands is given up, or pinged (see pushpull_write), while there is something
+   of his to be read. */
 #define error(...) PUSHPULL_BEFORE_ERROR (__VA_ARGS__, ~) error (__VA_ARGS__)
 #define PUSHPULL_BEFORE_ERROR(reason, ...)                                     \
     PUSHPULL_SECOND (PUSHPULL_ERROR_##reason, )
 #define PUSHPULL_ERROR_timeout_error                                           \
-    ~, if (pushpull_has_unread (this))                                      \
+    ~, if (id_ != handshake_timer_id && pushpull_has_unread (this))            \
     {                                                                          \
     }                                                                          \
     else

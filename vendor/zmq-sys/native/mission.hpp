@@ -219,7 +219,8 @@ struct visit_t
         zmq::stream_engine_base_t *const engine = reader ();
         const bool more = engine && bytes_in_kernel (*engine) > 0;
         cut = more && reads > 0;
-        sending = more && reads == 0;
+        sending = more && asked && reads == 0;
+        coming = coming && engine;
     }
 
     void look ()
@@ -237,9 +238,10 @@ struct visit_t
         if (encoder_of (*engine))
             encoding = ::encoding (encoder_of (*engine));
 #if defined __linux__
-        //  Over ipc, what the peer has not read; over tcp, what its kernel had no room for:
-        //  it is lost if the peer says something to a socket that is closed. (What is not
-        //  acknowledged would be too much: an idle peer puts that off for 40 ms.)
+        //  Over ipc, what the peer has not read; over tcp, what was not sent to its kernel,
+        //  which had no room: it is lost if the peer says something to a socket that is
+        //  closed. (What is not acknowledged would be too much: an idle peer puts that off
+        //  for 40 ms.)
         int bytes = 0;
         const unsigned long what = is_local (*engine) ? SIOCOUTQ : SIOCOUTQNSD;
         if (ioctl (fd_of (*engine), what, &bytes) == 0 && bytes > 0)

@@ -60,7 +60,7 @@ int pushpull_recall (void *socket_,
         errno = EINVAL;
         return -1;
     }
-    pushpull_recalled recalled = {0, 0, 0, 0, 0, 0};
+    pushpull_recalled recalled = {0, 0, 0, 0, 0, 0, 0};
     all_pipes_t &pipes = pipes_of (*socket);
     for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
         if (is_active (*pipes[i])
@@ -91,6 +91,7 @@ int pushpull_recall (void *socket_,
                 if (visit.torn)
                     ++recalled.torn;
                 recalled.unwritten += visit.unwritten;
+                recalled.writes += visit.unwritten > 0 ? 1 : 0;
                 recalled.encoding += visit.encoding ? 1 : 0;
             }
         }
@@ -377,8 +378,8 @@ void pushpull_failing (zmq::session_base_t *session_)
 //  See mends.h.
 bool pushpull_has_unread (zmq::stream_engine_base_t *engine_)
 {
-    //  What a PUSH socket has not read, it never will.
-    return engine_options_of (*engine_).type != ZMQ_PUSH
+    //  A PUSH socket never reads it, and others' peers need the pings of stock libzmq.
+    return engine_options_of (*engine_).type == ZMQ_PULL
            && (input_stopped_of (*engine_) || bytes_in_kernel (*engine_) > 0);
 }
 

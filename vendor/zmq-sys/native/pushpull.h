@@ -16,6 +16,7 @@ struct pushpull_recalled
     uint64_t messages;
     uint64_t torn;
     uint64_t unwritten;
+    uint64_t writes;
     uint64_t encoding;
     uint64_t unasked;
     uint64_t unread;

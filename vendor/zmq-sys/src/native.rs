@@ -25,6 +25,8 @@ pub struct pushpull_recalled {
     pub torn: u64,
     /// Bytes that engines hold, encoded, and the kernel has not taken.
     pub unwritten: u64,
+    /// The engines that these belong to.
+    pub writes: u64,
     /// Engines that still have a message to encode to its end, not counted in `unwritten`.
     pub encoding: u64,
     /// Connections whose I/O thread did not answer in time: nothing was taken there.
