@@ -2,6 +2,7 @@
 
 #include "inside.hpp"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <new>
@@ -80,6 +81,26 @@ bool pushpull_told (const zmq::socket_base_t *socket_,
 int pushpull_descriptor (zmq::stream_engine_base_t *engine_)
 {
     return static_cast<int> (fd_of (*engine_));
+}
+
+namespace
+{
+std::atomic<int> looking_up (0);
+}
+
+pushpull_looking_up_t::pushpull_looking_up_t ()
+{
+    ++looking_up;
+}
+
+pushpull_looking_up_t::~pushpull_looking_up_t ()
+{
+    --looking_up;
+}
+
+bool pushpull_is_looking_up ()
+{
+    return looking_up > 0;
 }
 
 void pushpull_left (zmq::stream_engine_base_t *engine_)

@@ -174,6 +174,22 @@ bool pushpull_keep (zmq::pipe_t *pipe_);
     event_disconnected (pair, PUSHPULL_SECOND (PUSHPULL_LEFT_##fd, fd))
 #define PUSHPULL_LEFT__s ~, (pushpull_left (this), _s)
 
+/* While an I/O thread looks up a name it answers nobody, maybe for minutes; see the patience
+   of mission.hpp. */
+#define do_getaddrinfo(name, ...)                                              \
+    PUSHPULL_SECOND (PUSHPULL_LOOKED_UP_##name, )                              \
+    do_getaddrinfo (name, __VA_ARGS__)
+#define PUSHPULL_LOOKED_UP_addr_ ~, pushpull_looking_up_t ().is_over () ? 0 :
+struct pushpull_looking_up_t
+{
+    pushpull_looking_up_t ();
+    ~pushpull_looking_up_t ();
+    //  It is, at the end of the expression.
+    bool is_over () const { return false; }
+};
+/* Whether any thread of this process is at it. */
+bool pushpull_is_looking_up ();
+
 #include <stdint.h>
 
 namespace zmq

@@ -37,8 +37,10 @@
 
 namespace
 {
-//  How long a caller waits for an I/O thread; PATIENCE_MS in native.rs.
+//  How long a caller waits for an I/O thread, and how long for one that has been kept from
+//  running; PATIENCE_MS and STARVED_MS in native.rs.
 const std::chrono::milliseconds patience (25);
+const std::chrono::milliseconds starved (500);
 
 //  What an agent is sent for, besides looking.
 enum errand_t
@@ -350,6 +352,12 @@ class agent_t : public zmq::object_t
         const auto is_done = [this] { return _state.load () == done; };
         if (_changed.wait_until (lock, _until, is_done))
             return true;
+        //  Nothing else takes it as long; so it has not come to run. Messages are worth the
+        //  wait.
+        const instant_t until = _until + starved;
+        while (!pushpull_is_looking_up () && std::chrono::steady_clock::now () < until)
+            if (_changed.wait_for (lock, patience, is_done))
+                return true;
         int expected = pending;
         if (_state.compare_exchange_strong (expected, abandoned))
             return false;
@@ -370,7 +378,7 @@ class agent_t : public zmq::object_t
         int expected = pending;
         if (_state.compare_exchange_strong (expected, running)) {
             if (_errand == opening)
-                let_in ();
+                let_in (std::chrono::steady_clock::now () + patience);
             else
                 for (size_t i = 0; i != visits.size (); ++i)
                     work (visits[i]);
@@ -381,11 +389,12 @@ class agent_t : public zmq::object_t
         release ();
     }
 
-    bool is_late () const { return std::chrono::steady_clock::now () >= _until; }
-
     //  By turns, so that nobody who sent much takes the time of the others.
-    void let_in ()
+    void let_in (instant_t until_)
     {
+        const auto is_late = [until_] {
+            return std::chrono::steady_clock::now () >= until_;
+        };
         for (size_t i = 0; i != visits.size () && !is_late (); ++i)
             visits[i].open ();
         for (bool goes_on = true; goes_on;) {

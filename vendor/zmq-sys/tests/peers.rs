@@ -287,3 +287,31 @@ fn heard(pull: &Socket) -> (u64, u64) {
     unsafe { pushpull_depth(pull.0, std::ptr::null_mut(), &mut inbound, &mut left) };
     (inbound, left)
 }
+
+/// On a machine that is very busy an I/O thread has to wait for its turn.
+#[test]
+fn what_an_io_thread_has_that_is_late_is_taken_back() {
+    let (context, others) = (Context::new(), Context::new());
+    let push = context.push();
+    let address = push.bind("tcp://127.0.0.1:*");
+    let friend = others.pull();
+    friend.connect(&address);
+    let (holds_up, entered, let_go) = message_that_holds_up();
+    until("the friend is there", || {
+        send_one(&push, message(b"hello")).is_ok()
+    });
+    send_one(&push, holds_up).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    for _ in 0..10 {
+        send_one(&push, message(b"back")).unwrap();
+    }
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        let_go.send(()).unwrap();
+    });
+    let mut recalled = pushpull_recalled::default();
+    let mut taken = Vec::<Vec<u8>>::new();
+    unsafe { pushpull_recall(push.0, Some(take), (&raw mut taken).cast(), &mut recalled) };
+    assert_eq!(recalled.unasked, 0, "{recalled:?}");
+    late.join().unwrap();
+}
