@@ -157,7 +157,8 @@ impl Config {
 
     /// How long dropping a Push goes on handing messages over before it
     /// aborts. 1 s unless set; zero aborts at once. [`Push::drain`] has its own
-    /// deadline and does not look at this one.
+    /// deadline and does not look at this one. On Linux the time is also spent
+    /// on peers that have yet to take what the kernel has, as a drain does.
     ///
     /// [`Push::drain`]: crate::Push::drain
     pub fn linger(mut self, linger: Duration) -> Self {
@@ -205,10 +206,12 @@ impl Config {
     ///
     /// For a Push: a receiver under back-pressure reads no pings either. It is
     /// taken for a dead one, and what is in its buffers is lost; the log says
-    /// that a peer left, and what was being written to it is counted.
+    /// that a peer left, and what was being written to it is counted. And over
+    /// tcp the answer to a ping, if it finds this Push gone, has this side's
+    /// kernel throw away what it had not yet sent; a drain waits for that.
     ///
     /// A Pull pings nobody while it has something of his to read, and gives
-    /// nobody up that it has no room for. (On a stock libzmq it does, and aborts
+    /// nobody up that it has no room for; but with CURVE it does ping. (On a stock libzmq it does, and aborts
     /// the process when there is room again; and over tcp a ping that finds its
     /// sender gone has the sender's kernel throw away what was still to come.)
     pub fn heartbeat(mut self, interval: Duration) -> Self {

@@ -160,7 +160,8 @@ impl Push {
 impl<T: Item> Push<T> {
     /// Sends what comes out of a channel of yours. When its last sender is
     /// gone, the queue hands over everything that is left and ends by itself;
-    /// [`drain`](Self::drain) then waits for that.
+    /// [`drain`](Self::drain) then waits for that. Without a deadline of a drain
+    /// it ends, on Linux, when the peers have it all: as `drain` tells.
     ///
     /// Such a queue has no sender of its own: [`send`](Self::send) and its
     /// likes fail at once and give the message back.
@@ -383,16 +384,19 @@ impl<T: Item> Push<T> {
     /// back.
     ///
     /// Blocks until the kernel has all of it and, on Linux, over `ipc` the peer
-    /// has read it from there, over `tcp` the peer's kernel has it; or until the
-    /// deadline has passed, or somebody called [`Stopper::stop`]; at most 50 ms
-    /// longer than `deadline`. What this side's kernel has by then counts as
-    /// handed over: it arrives also after this process has ended, as long as the
-    /// peer lives and reads. (A peer with a stock libzmq may lose what it had not
-    /// read by then: over `ipc`, and over `tcp` if it sends heartbeats, or this
-    /// queue does. The log tells that there is some.)
+    /// has read it from there, over `tcp` it was all sent to the peer's kernel; or
+    /// until the deadline has passed, or somebody called [`Stopper::stop`]; at
+    /// most 50 ms longer than `deadline`. What this side's kernel has by then
+    /// counts as handed over: it arrives also after this process has ended, as
+    /// long as the peer lives and reads. (Over `ipc` a peer with a stock libzmq may
+    /// lose what it had not read by then. Over `tcp`, what had not been sent is
+    /// lost if the peer says something to this connection once it is closed: a
+    /// stock libzmq that sends heartbeats, or any peer that answers those of this
+    /// queue. The log tells that there is some.)
     ///
     /// # Errors
-    /// When not everything could be handed over. The rest is in
+    /// When not everything could be handed over, or a peer left in the middle of
+    /// a write ([`DrainFailure::PeerLeft`]). The rest is in
     /// [`DrainError::into_unsent`].
     pub fn drain(mut self, deadline: Duration) -> Result<Drained<T>, DrainError<T>> {
         self.control.drain(Instant::now().checked_add(deadline));
@@ -415,7 +419,10 @@ impl<T: Item> Push<T> {
         }
     }
 
-    /// Ends at once, within 50 ms whatever state the queue is in, and gives back every message that went nowhere.
+    /// Ends at once, within 50 ms whatever state the queue is in, and gives back
+    /// every message that went nowhere. (On a machine that keeps libzmq's thread
+    /// from running it waits for that, up to half a second, in order to give back
+    /// what it holds.)
     pub fn abort(mut self) -> Unsent<T> {
         self.control.stop();
         let ended = self.join();

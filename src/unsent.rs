@@ -69,10 +69,11 @@ impl<T: Item> Unsent<T> {
     /// one write to each peer holds, which is 256 KiB (thousands of small ones)
     /// or one larger message. It is all that libzmq may hold with a stock
     /// build, after [`Context::shutdown`](crate::Context::shutdown), and while
-    /// libzmq's thread looks up a name, or is kept from running for 25 ms.
+    /// libzmq's thread looks up a name, or is kept from running for half a second.
     ///
-    /// What was being written to peers that had left before is in
-    /// [`Stats::in_doubt`], with this.
+    /// With it are those that were being written to peers that left while a
+    /// drain was under way. Of peers that had left before, they are in
+    /// [`Stats::in_doubt`] alone, which has these, too.
     pub fn in_doubt(&self) -> u64 {
         self.in_doubt
     }

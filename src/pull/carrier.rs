@@ -261,7 +261,7 @@ impl<T: Item> Carrier<T> {
                 (come.unasked, "could not be asked for what they sent, it is"),
                 (
                     come.sending.max(still) * u64::from(over),
-                    "were still sending, what came since the last look is",
+                    "were still sending, what came since the last look may be",
                 ),
             ] {
                 if count > 0 {

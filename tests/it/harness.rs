@@ -9,7 +9,7 @@ use std::{
     panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
     process::{Child, Command, Output, Stdio},
     sync::{
-        atomic::{AtomicU16, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
         mpsc, PoisonError, RwLock,
     },
     thread,
@@ -224,12 +224,15 @@ impl Wire {
     /// An address to bind again and again, or that is called while nobody is there: a tcp
     /// port that the system gives to nobody who asks for any, nor this to another test.
     pub fn lasting_address(&self) -> String {
-        static GIVEN: AtomicU16 = AtomicU16::new(0);
+        static GIVEN: AtomicU32 = AtomicU32::new(0);
         if self.transport == "ipc" {
             return self.address();
         }
-        let first = 10_000 + (std::process::id() % 10_000) as u16;
-        let next = || first + GIVEN.fetch_add(1, Relaxed) % 12_000;
+        let first = std::process::id().wrapping_mul(64);
+        let next = || {
+            let number = first.wrapping_add(GIVEN.fetch_add(1, Relaxed));
+            10_000 + (number % 22_000) as u16
+        };
         let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
         let port = std::iter::repeat_with(next).find(is_free).unwrap();
         format!("tcp://127.0.0.1:{port}")

@@ -148,7 +148,10 @@ fn a_drain_is_not_ok_when_a_peer_leaves_in_the_middle_of_a_write() {
         let drain = std::thread::spawn(move || push.drain(LONG));
         let pull = Pull::connect(&address).unwrap();
         drop(deaf);
-        let arrived = || pull.recv_timeout(LONG).is_ok_and(|m| number(&m) + 1 < accepted);
+        let arrived = || {
+            pull.recv_timeout(LONG)
+                .is_ok_and(|m| number(&m) + 1 < accepted)
+        };
         while arrived() {}
         let error = drain.join().unwrap().unwrap_err();
         assert_eq!(error.failure(), &DrainFailure::PeerLeft);
@@ -194,7 +197,10 @@ fn what_is_in_doubt_at_an_abort_is_counted_for_each_peer() {
         }
         let missing = accepted - back - arrived;
         assert!(missing > 0, "no write was under way");
-        assert!(missing <= in_doubt, "{missing} are gone, {in_doubt} in doubt");
+        assert!(
+            missing <= in_doubt,
+            "{missing} are gone, {in_doubt} in doubt"
+        );
         assert!(in_doubt <= 3 * DEAF, "{in_doubt}");
     });
 }
