@@ -134,6 +134,37 @@ fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
     });
 }
 
+/// Of messages that are about as large as a read, too.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_close_gives_back_all_that_the_kernel_took_of_a_sender_that_stays() {
+    within(60, || {
+        for size in [100, 20_000, 70_000, 130_000, 200_000] {
+            let wire = Wire::new("ipc");
+            let config = Config::bind(&wire.address()).capacity(1).high_water_mark(2);
+            let pull = Pull::open(config).unwrap();
+            let sender = Stranger::call(&at(&pull));
+            sender.0.buffers(1 << 20);
+            let mut sender = sender;
+            sender.shakes_hands("PUSH");
+            let message = |n: u64| {
+                let header = [&[2][..], &(size as u64).to_be_bytes()].concat();
+                [&header, numbered(n, size).as_bytes()].concat()
+            };
+            let count = (4 << 20) / size as u64;
+            let said: Vec<_> = (0..count).flat_map(message).collect();
+            let taken = sender.0.crams(&said) / message(0).len();
+            assert!(taken < count as usize, "it took all of {size} bytes");
+            let back: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
+            assert!(
+                back.iter().copied().eq(0..taken as u64),
+                "{} of {taken} of {size}",
+                back.len()
+            );
+        }
+    });
+}
+
 /// One peer dies in the middle of a write while the rest goes to another.
 #[test]
 fn a_drain_is_not_ok_when_a_peer_leaves_in_the_middle_of_a_write() {

@@ -53,6 +53,20 @@ impl Line {
         either!(self, s => set_socket_send_buffer_size(s, bytes).unwrap());
     }
 
+    /// Says what is taken until nothing more is for a while, and tells how many bytes.
+    #[cfg(target_os = "linux")]
+    pub fn crams(&self, bytes: &[u8]) -> usize {
+        either!(self, s => s.set_write_timeout(Some(Duration::from_millis(300))).unwrap());
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match (&mut &*self).write(&bytes[taken..]) {
+                Ok(count) => taken += count,
+                Err(_) => break,
+            }
+        }
+        taken
+    }
+
     /// Says nothing more; what the other side has said can still be read.
     #[cfg(target_os = "linux")]
     pub fn is_silent(&self) {
