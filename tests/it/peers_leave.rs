@@ -192,48 +192,54 @@ fn a_drain_is_not_ok_when_a_peer_leaves_in_the_middle_of_a_write() {
 
 #[test]
 fn what_is_in_doubt_at_an_abort_is_counted_for_each_peer() {
-    const DEAF: u64 = 8;
     over_ipc_and_tcp(60, |wire| {
-        let config = Config::bind(&wire.address()).capacity(8);
-        let push = Push::open(config.high_water_mark(4)).unwrap();
-        let context = zmq::Context::new();
-        let peers: Vec<_> = (0..DEAF)
-            .map(|_| {
-                let peer = raw_pull(&context);
-                peer.set_rcvhwm(1).unwrap();
-                peer.set_rcvbuf(64 << 10).unwrap();
-                peer.connect(&at(&push)).unwrap();
-                peer
-            })
-            .collect();
-        eventually("all are there", || push.peers() as u64 == DEAF);
-        let mut accepted = 0;
-        // The kernels' buffers take their time.
-        loop {
-            match fill(&push, 3 << 20) {
-                0 => break,
-                more => accepted += more,
-            }
-            std::thread::sleep(ms(100));
-        }
-        let unsent = push.abort();
-        let in_doubt = unsent.in_doubt();
-        let back = unsent.count() as u64;
-        let mut arrived = 0;
-        for peer in &peers {
-            peer.set_rcvtimeo(300 * patience() as i32).unwrap();
-            while peer.recv_msg(0).is_ok() {
-                arrived += 1;
-            }
-        }
-        let missing = accepted - back - arrived;
-        assert!(missing > 0, "no write was under way");
-        assert!(
-            missing <= in_doubt,
-            "{missing} are gone, {in_doubt} in doubt"
-        );
-        assert!(in_doubt <= 3 * DEAF, "{in_doubt}");
+        // On a busy machine the kernels may have had room for all when it ended.
+        let any_gone = (0..5).any(|_| gone_with_an_abort(wire) > 0);
+        assert!(any_gone, "no write was under way");
     });
+}
+
+/// Aborts a Push with deaf peers, and tells how many messages neither came nor came back.
+fn gone_with_an_abort(wire: &Wire) -> u64 {
+    const DEAF: u64 = 8;
+    let config = Config::bind(&wire.address()).capacity(8);
+    let push = Push::open(config.high_water_mark(4)).unwrap();
+    let context = zmq::Context::new();
+    let deaf = || {
+        let peer = raw_pull(&context);
+        peer.set_rcvhwm(1).unwrap();
+        peer.set_rcvbuf(64 << 10).unwrap();
+        peer.connect(&at(&push)).unwrap();
+        peer
+    };
+    let peers: Vec<_> = (0..DEAF).map(|_| deaf()).collect();
+    eventually("all are there", || push.peers() as u64 == DEAF);
+    let mut accepted = 0;
+    // The kernels' buffers take their time.
+    loop {
+        match fill(&push, 3 << 20) {
+            0 => break,
+            more => accepted += more,
+        }
+        std::thread::sleep(ms(100));
+    }
+    let unsent = push.abort();
+    let in_doubt = unsent.in_doubt();
+    let back = unsent.count() as u64;
+    let mut arrived = 0;
+    for peer in &peers {
+        peer.set_rcvtimeo(300 * patience() as i32).unwrap();
+        while peer.recv_msg(0).is_ok() {
+            arrived += 1;
+        }
+    }
+    let missing = accepted - back - arrived;
+    assert!(
+        missing <= in_doubt,
+        "{missing} are gone, {in_doubt} in doubt"
+    );
+    assert!(in_doubt <= 3 * DEAF, "{in_doubt}");
+    missing
 }
 
 #[test]
