@@ -61,7 +61,7 @@ unpack_rust() {
         # What the machine may lack of their libraries, too.
         apt-get download -q "rustc-web=$version" "cargo-web=$version" \
             "libstd-rust-web-dev=$version" "$libstd=$version" "rust-web-src=$version" \
-            "$llvm" libgit2-1.5 libhttp-parser2.9 libmbedcrypto7 libmbedtls14 \
+            "$llvm" libgit2-1.5 libhttp-parser2.9 libpcre3 libmbedcrypto7 libmbedtls14 \
             libmbedx509-1 libssh2-1 libsqlite3-0 >/dev/null 2>&1
         for deb in *.deb; do
             dpkg -x "$deb" "$new"
