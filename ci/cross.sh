@@ -7,9 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # Debug info of a build that nobody debugs: half of the time and the disk.
 export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
-# Rust that is built in order to be tested, quicker; libzmq is optimised all the same, and
-# the embedding program is what a user would get.
-export CARGO_PROFILE_RELEASE_OPT_LEVEL=1
+# Rust that is built in order to be tested, quicker; libzmq is optimised all the same.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=${CARGO_PROFILE_RELEASE_OPT_LEVEL:-1}
 # This machine's own compiler is none for another.
 unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
@@ -98,10 +97,31 @@ build_all() {
     "${cargo[@]}" test --locked "${how[@]}" --features cli --no-run
 }
 
-# The embedding program, as it is in the repository: with the patch lines.
+# The embedding program, as it is in the repository: with the patch lines. It is linked with
+# the libzmq that build_all has just compiled from the same files, and cargo finds std built.
 build_embedded() {
-    (cd examples/embed &&
-        CARGO_PROFILE_RELEASE_OPT_LEVEL=3 "${cargo[@]}" build --locked "${how[@]}")
+    local libzmq=$cross/libzmq.toml
+    libzmq_of_build_all >"$libzmq"
+    (cd examples/embed && "${cargo[@]}" build --locked "${how[@]}" --config "$libzmq")
+}
+
+# What zmq-sys's build script told cargo, in the form in which cargo takes it from elsewhere
+# (`links` overrides, in the Cargo book at "Build Scripts").
+libzmq_of_build_all() {
+    local told
+    # shellcheck disable=SC2012
+    told=$(ls -t "$CARGO_TARGET_DIR/$TARGET"/release/build/zmq-sys-*/output |
+        xargs grep -l '^cargo:native=1' | sed -n 1p)
+    awk -v target="$TARGET" '
+        { at = index($0, "="); key = substr($0, 7, at - 7); value = substr($0, at + 1) }
+        !/^cargo:/ || key ~ /^rerun-/ { next }
+        key ~ /^rustc-link-/ { lists[key] = lists[key] " \"" value "\","; next }
+        { rest = rest key " = \"" value "\"\n" }
+        END {
+            print "[target." target ".zmq]"
+            for (key in lists) print key " = [" lists[key] " ]"
+            printf "%s", rest
+        }' "$told"
 }
 
 # And as somebody would write it who does not know of them: with libzmq as zmq-sys of
@@ -132,6 +152,8 @@ zig() {
         python3 -m pip install -q --disable-pip-version-check --root-user-action ignore \
             --target "$tools" ziglang==0.15.2 cargo-zigbuild==0.24.0
     export PYTHONPATH=$tools PATH=$tools/bin:$PATH
+    # Without python's start for each file.
+    export CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig
     CARGO=$(command -v "${cargo[0]}")
     export CARGO
     cargo=(cargo-zigbuild)
