@@ -80,36 +80,61 @@ fn message_that_holds_up() -> (zmq_msg_t, Receiver<()>, Sender<()>) {
     (message, has_entered, let_go)
 }
 
-#[test]
-fn what_waits_for_a_peer_that_left_stays_while_the_io_thread_is_busy() {
-    let (context, others) = (Context::new(), Context::new());
+/// With more for it than the kernel takes, so that some wait.
+fn push_to_a_deaf_peer(context: &Context, others: &Context, body: &[u8]) -> (Socket, Socket) {
     let push = context.push();
     let address = push.bind("tcp://127.0.0.1:*");
-    let leaver = others.pull();
-    leaver.set(ZMQ_RCVHWM, 1).connect(&address);
-    // More than the kernel takes, so that some wait.
-    let body = vec![1u8; 100_000];
+    let deaf = others.pull();
+    deaf.set(ZMQ_RCVHWM, 1).connect(&address);
     let (mut sent, started) = (0u64, Instant::now());
     while sent < 300 {
         assert!(started.elapsed() < LONG);
-        sent += u64::from(send_one(&push, message(&body)).is_ok());
+        sent += u64::from(send_one(&push, message(body)).is_ok());
+    }
+    (push, deaf)
+}
+
+/// Another socket whose connection is on the same I/O thread.
+struct Neighbour {
+    push: Socket,
+    _friend: Socket,
+}
+
+impl Neighbour {
+    fn of(context: &Context, others: &Context) -> Self {
+        let push = context.push();
+        let address = push.bind("tcp://127.0.0.1:*");
+        let friend = others.pull();
+        friend.connect(&address);
+        until("the friend is there", || {
+            send_one(&push, message(b"hello")).is_ok()
+        });
+        Self {
+            push,
+            _friend: friend,
+        }
     }
 
-    let neighbour = context.push();
-    let address = neighbour.bind("tcp://127.0.0.1:*");
-    let friend = others.pull();
-    friend.connect(&address);
-    until("the friend is there", || {
-        send_one(&neighbour, message(b"hello")).is_ok()
-    });
+    /// Keeps the I/O thread busy until it is told to go on.
+    fn holds_up(&self) -> Sender<()> {
+        let (holds_up, entered, let_go) = message_that_holds_up();
+        send_one(&self.push, holds_up).unwrap();
+        entered.recv_timeout(LONG).unwrap();
+        let_go
+    }
+}
 
+#[test]
+fn what_waits_for_a_peer_that_left_stays_while_the_io_thread_is_busy() {
+    let (context, others) = (Context::new(), Context::new());
+    let body = vec![1u8; 100_000];
+    let (push, leaver) = push_to_a_deaf_peer(&context, &others, &body);
+    let neighbour = Neighbour::of(&context, &others);
     drop(leaver);
     until("the leaver is missed", || {
         send_one(&push, message(b"late")) == Err(errno::EHOSTUNREACH)
     });
-    let (holds_up, entered, let_go) = message_that_holds_up();
-    send_one(&neighbour, holds_up).unwrap();
-    entered.recv_timeout(LONG).unwrap();
+    let let_go = neighbour.holds_up();
 
     let (out, taken) = rescue(&push);
     assert_eq!((out.pipes, out.held, out.lost, taken.len()), (0, 1, 0, 0));
@@ -191,16 +216,24 @@ fn receive(socket: &Socket, most: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// To bind at: Wine has no Unix sockets.
+fn addresses(folder: &tempfile::TempDir) -> Vec<String> {
+    let mut addresses = vec!["tcp://127.0.0.1:*".to_owned()];
+    if cfg!(unix) {
+        addresses.push(format!("ipc://{}", folder.path().join("s").display()));
+    }
+    addresses
+}
+
 /// A pipe is a connection: to the receiver the three are one peer that came back.
 #[test]
 fn a_peer_that_comes_back_does_not_overtake_itself() {
     const EACH: u32 = 7;
     let folder = tempfile::tempdir().unwrap();
-    let ipc = format!("ipc://{}", folder.path().join("s").display());
-    for address in ["tcp://127.0.0.1:*", &ipc] {
+    for address in addresses(&folder) {
         let context = Context::new();
         let pull = context.pull();
-        let address = pull.bind(address);
+        let address = pull.bind(&address);
         for life in 0..3 {
             let sender = Context::new();
             let push = sender.push();
@@ -236,17 +269,18 @@ fn a_peer_that_comes_back_does_not_overtake_itself() {
 }
 
 /// The same when the receiver is so far behind that it has not even read to the end of
-/// the first connections.
+/// the first connections. Only Linux tells of a connection's end before that; peers that
+/// say their name (`pushpull_introduce`) need nobody to tell.
+#[cfg_attr(not(target_os = "linux"), ignore = "nobody tells of the end")]
 #[test]
 fn a_peer_that_comes_back_does_not_overtake_what_the_kernel_still_has_of_it() {
     const EACH: u32 = 100;
     let folder = tempfile::tempdir().unwrap();
-    let ipc = format!("ipc://{}", folder.path().join("s").display());
-    for address in ["tcp://127.0.0.1:*", &ipc] {
+    for address in addresses(&folder) {
         let context = Context::new();
         let pull = context.pull();
         pull.set(ZMQ_RCVHWM, 5);
-        let address = pull.bind(address);
+        let address = pull.bind(&address);
         let mut last = None;
         for life in 0..3 {
             let sender = Context::new();
@@ -292,19 +326,9 @@ fn heard(pull: &Socket) -> (u64, u64) {
 #[test]
 fn what_an_io_thread_has_that_is_late_is_taken_back() {
     let (context, others) = (Context::new(), Context::new());
-    let push = context.push();
-    let address = push.bind("tcp://127.0.0.1:*");
-    let friend = others.pull();
-    friend.connect(&address);
-    let (holds_up, entered, let_go) = message_that_holds_up();
-    until("the friend is there", || {
-        send_one(&push, message(b"hello")).is_ok()
-    });
-    send_one(&push, holds_up).unwrap();
-    entered.recv_timeout(LONG).unwrap();
-    for _ in 0..10 {
-        send_one(&push, message(b"back")).unwrap();
-    }
+    let body = vec![1u8; 100_000];
+    let (push, _deaf) = push_to_a_deaf_peer(&context, &others, &body);
+    let let_go = Neighbour::of(&context, &others).holds_up();
     let late = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
         let_go.send(()).unwrap();
@@ -313,5 +337,7 @@ fn what_an_io_thread_has_that_is_late_is_taken_back() {
     let mut taken = Vec::<Vec<u8>>::new();
     unsafe { pushpull_recall(push.0, Some(take), (&raw mut taken).cast(), &mut recalled) };
     assert_eq!(recalled.unasked, 0, "{recalled:?}");
+    assert_eq!(recalled.messages, taken.len() as u64);
+    assert!(taken.len() > 10 && taken.iter().all(|back| *back == body));
     late.join().unwrap();
 }
