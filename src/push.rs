@@ -386,7 +386,8 @@ impl<T: Item> Push<T> {
     /// Blocks until the kernel has all of it and, on Linux, over `ipc` the peer
     /// has read it from there, over `tcp` it was all sent to the peer's kernel; or
     /// until the deadline has passed, or somebody called [`Stopper::stop`]; at
-    /// most 50 ms longer than `deadline`. What this side's kernel has by then
+    /// most 50 ms longer than `deadline` (and up to half a second more where
+    /// [`abort`](Self::abort) may take that). What this side's kernel has by then
     /// counts as handed over: it arrives also after this process has ended, as
     /// long as the peer lives and reads. (Over `ipc` a peer with a stock libzmq may
     /// lose what it had not read by then. Over `tcp`, what had not been sent is
@@ -404,7 +405,10 @@ impl<T: Item> Push<T> {
         let outcomes = self.take_outcomes();
         let nothing_left = ended.unsent.is_empty() && ended.in_doubt == 0;
         match ended.how {
-            Ok(()) | Err(DrainFailure::Stopped | DrainFailure::Deadline) if nothing_left => {
+            Ok(())
+            | Err(DrainFailure::Stopped | DrainFailure::Deadline | DrainFailure::PeerLeft)
+                if nothing_left =>
+            {
                 Ok(Drained {
                     stats: self.stats(),
                     theirs: ended.theirs,

@@ -153,17 +153,16 @@ impl<T: Item> Carrier<T> {
     /// way is not Ok then.
     fn doubt(&mut self) {
         let (peers, bytes) = self.attached.monitor.take_torn();
-        if peers == 0 {
-            return;
+        if peers > 0 {
+            let most = self.counters.sent.get();
+            let count = native::messages_in(bytes, peers, self.smallest).min(most);
+            self.counters.in_doubt.add(count as usize);
+            if self.intake.is_none() {
+                self.in_doubt += count;
+            }
+            self.deserters.0 += peers;
+            self.deserters.1 += count;
         }
-        let most = self.counters.sent.get();
-        let count = native::messages_in(bytes, peers, self.smallest).min(most);
-        self.counters.in_doubt.add(count as usize);
-        if self.intake.is_none() {
-            self.in_doubt += count;
-        }
-        self.deserters.0 += peers;
-        self.deserters.1 += count;
         if self.deserted.is_none_or(|at| at.elapsed() >= LOG_AGAIN) {
             self.log_deserters();
         }
@@ -205,7 +204,6 @@ impl<T: Item> Carrier<T> {
             spillway.log_lost(&self.name);
         }
         let held = self.rescue();
-        self.log_deserters();
         let all_gone = self.aside.is_empty() && self.again.is_empty();
         let how = match how {
             Ok(()) if held > 0 || !all_gone || self.in_doubt > 0 => Err(DrainFailure::PeerLeft),
@@ -215,6 +213,8 @@ impl<T: Item> Carrier<T> {
         let mut in_doubt = 0;
         if how.is_err() {
             let recalled = native::recall(&self.attached.socket);
+            // A peer may have left just before its connection was asked.
+            self.doubt();
             let written = recalled.in_doubt(self.smallest, self.counters.sent.get());
             self.counters.in_doubt.add(written as usize);
             in_doubt = written + self.in_doubt;
@@ -227,6 +227,7 @@ impl<T: Item> Carrier<T> {
             unsent.extend(T::pack(self.hand.take_all()));
             unsent.extend(self.queue.drain(..));
         }
+        self.log_deserters();
         for item in &mut unsent {
             item.tell(ReturnReason::Ended);
         }

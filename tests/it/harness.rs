@@ -97,12 +97,22 @@ pub fn in_own_process<F: FnOnce()>(seconds: u64, test: F) {
 pub fn over_bare_streams<F: Fn(&Wire)>(seconds: u64, test: F) {
     let name = name_of(&test);
     let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
-    let transports: &[_] = if cfg!(unix) {
+    limited(&name, seconds, || each_wire(bare_streams(), test));
+}
+
+/// [`undisturbed`], once for each of those.
+pub fn undisturbed_over_bare_streams<F: Fn(&Wire)>(seconds: u64, test: F) {
+    let name = name_of(&test);
+    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    limited(&name, seconds, || each_wire(bare_streams(), test));
+}
+
+fn bare_streams() -> &'static [&'static str] {
+    if cfg!(unix) {
         &["ipc", "tcp"]
     } else {
         &["tcp"]
-    };
-    limited(&name, seconds, || each_wire(transports, test));
+    }
 }
 
 /// Unix everywhere has Unix sockets, Windows from 10 version 1803 on, Wine not yet.

@@ -29,14 +29,17 @@ struct watcher_t
     void *hint;
 };
 
+std::atomic<int> looking_up (0);
+
 std::mutex watchers_sync;
 std::map<const zmq::socket_base_t *, watcher_t> watchers;
 
 #if !defined _WIN32
 //  A thread that a forked child does not have may have held the lock, or been in the
-//  middle of a change. The child has none of these sockets' threads either.
+//  middle of a change or a look-up. The child has none of these sockets' threads either.
 void begin_anew ()
 {
+    looking_up = 0;
     new (&watchers_sync) std::mutex;
     new (&watchers) std::map<const zmq::socket_base_t *, watcher_t>;
 }
@@ -83,11 +86,6 @@ int pushpull_descriptor (zmq::stream_engine_base_t *engine_)
     return static_cast<int> (fd_of (*engine_));
 }
 
-namespace
-{
-std::atomic<int> looking_up (0);
-}
-
 pushpull_looking_up_t::pushpull_looking_up_t ()
 {
     ++looking_up;
@@ -109,14 +107,16 @@ void pushpull_left (zmq::stream_engine_base_t *engine_)
     zmq::i_encoder *const encoder = encoder_of (*engine_);
     zmq::session_base_t &session = *session_of (*engine_);
     zmq::pipe_t *const pipe = session_pipe_of (session);
+    //  A pipe counts whole messages.
+    const bool begun = !pipe || msgs_read_of (*pipe) > 0 || incomplete_in_of (session);
     const bool within =
       incomplete_in_of (session) || (encoder && encoding (encoder));
     const uint64_t bytes = unwritten (*engine_) + (within ? 1 : 0);
     if (bytes == 0 || engine_options_of (*engine_).type != ZMQ_PUSH
         || handshaking_of (*engine_)
         || (mechanism && mechanism->status () != zmq::mechanism_t::ready)
-        || (pipe && msgs_read_of (*pipe) == 0)
-        || (!within && is_ping (outpos_of (*engine_), outsize_of (*engine_))))
+        || !begun
+        || (!within && is_sign_of_life (outpos_of (*engine_), outsize_of (*engine_))))
         return;
     zmq::scoped_lock_t lock (monitor_sync_of (*socket_of (*engine_)));
     pushpull_told (socket_of (*engine_), PUSHPULL_UNWRITTEN, &bytes, 1,

@@ -187,6 +187,17 @@ inline bool is_ping (const void *data_, size_t size_)
            && memcmp (data_, ping, sizeof ping - 1) == 0;
 }
 
+//  The same of a ping or of the answer to one, which has the context of the ping in it.
+inline bool is_sign_of_life (const unsigned char *data_, size_t size_)
+{
+    const char pong[] = "\4PONG";
+    const size_t header = 2;
+    const size_t least = header + sizeof pong - 1;
+    return is_ping (data_, size_)
+           || (size_ >= least && data_[0] == 4 && data_[1] == size_ - header
+               && memcmp (data_ + header, pong, sizeof pong - 1) == 0);
+}
+
 inline zmq::socket_base_t *as_socket (void *socket_)
 {
     zmq::socket_base_t *const socket =

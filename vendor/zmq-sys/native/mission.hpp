@@ -37,8 +37,8 @@
 
 namespace
 {
-//  How long a caller waits for an I/O thread, and how long for one that has been kept from
-//  running; PATIENCE_MS and STARVED_MS in native.rs.
+//  How long a caller waits for an I/O thread, and how much longer for one that is kept from
+//  running, where that saves messages; PATIENCE_MS and STARVED_MS in native.rs.
 const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
 
@@ -329,7 +329,11 @@ class agent_t : public zmq::object_t
 {
   public:
     agent_t (zmq::ctx_t *ctx_, uint32_t tid_, errand_t errand_) :
-        object_t (ctx_, tid_), _errand (errand_), _state (pending), _owners (1)
+        object_t (ctx_, tid_),
+        _errand (errand_),
+        _looks_up (false),
+        _state (pending),
+        _owners (1)
     {
     }
 
@@ -338,6 +342,7 @@ class agent_t : public zmq::object_t
     void depart (instant_t until_)
     {
         _until = until_;
+        _looks_up = pushpull_is_looking_up ();
         _owners.fetch_add (1);
         zmq::command_t command;
         command.destination = this;
@@ -346,18 +351,23 @@ class agent_t : public zmq::object_t
     }
 
     //  False if the agent did nothing and never will.
-    bool wait ()
+    bool wait (std::chrono::milliseconds longer_)
     {
         std::unique_lock<std::mutex> lock (_sync);
         const auto is_done = [this] { return _state.load () == done; };
         if (_changed.wait_until (lock, _until, is_done))
             return true;
-        //  Nothing else takes it as long; so it has not come to run. Messages are worth the
-        //  wait.
-        const instant_t until = _until + starved;
-        while (!pushpull_is_looking_up () && std::chrono::steady_clock::now () < until)
+        //  Nothing takes it as long as this but a name that is looked up, perhaps for minutes
+        //  (most take microseconds); so it has not come to run.
+        const instant_t until = _until + longer_;
+        while (std::chrono::steady_clock::now () < until) {
+            const bool looked_up = _looks_up;
+            _looks_up = pushpull_is_looking_up ();
+            if (looked_up && _looks_up)
+                break;
             if (_changed.wait_for (lock, patience, is_done))
                 return true;
+        }
         int expected = pending;
         if (_state.compare_exchange_strong (expected, abandoned))
             return false;
@@ -431,6 +441,8 @@ class agent_t : public zmq::object_t
     const errand_t _errand;
     //  When the caller loses its patience.
     instant_t _until;
+    //  Whether a name was looked up when it last looked.
+    bool _looks_up;
     std::atomic<int> _state;
     std::atomic<int> _owners;
     std::mutex _sync;
@@ -477,7 +489,7 @@ class mission_t
         }
     }
 
-    void run ()
+    void run (std::chrono::milliseconds longer_ = std::chrono::milliseconds::zero ())
     {
         const instant_t until = std::chrono::steady_clock::now () + patience;
         //  First, as it may fail, and nobody would wait for those who have departed.
@@ -485,7 +497,7 @@ class mission_t
         for (size_t i = 0; i != _agents.size (); ++i)
             _agents[i]->depart (until);
         for (size_t i = 0; i != _agents.size (); ++i)
-            _back[i] = _agents[i]->wait ();
+            _back[i] = _agents[i]->wait (longer_);
     }
 
     bool all_back () const

@@ -69,7 +69,7 @@ int pushpull_recall (void *socket_,
     try {
         mission_t mission;
         mission.plan (*socket, taking, is_there);
-        mission.run ();
+        mission.run (starved);
         for (size_t i = 0; i != mission.size (); ++i) {
             std::vector<visit_t> &visits = mission.visits (i);
             if (!mission.is_back (i)) {
@@ -191,7 +191,7 @@ int pushpull_let_in (void *socket_, struct pushpull_come *out_)
     try {
         mission_t mission;
         mission.plan (*socket, opening);
-        mission.run ();
+        mission.run (starved);
         for (size_t i = 0; i != mission.size (); ++i) {
             const std::vector<visit_t> &visits = mission.visits (i);
             if (!mission.is_back (i)) {

@@ -3,8 +3,10 @@
 //! the kernel?" and "is it all gone?".
 //!
 //! Every function answers -1 and sets errno (read it with `zmq_errno`) when it fails;
-//! none blocks beyond [`PATIENCE_MS`] and [`STARVED_MS`], throws or aborts. `socket` must be a live socket
-//! of libzmq and belongs to the calling thread, as with libzmq's own functions.
+//! none blocks beyond [`PATIENCE_MS`], throws or aborts, but that those which save messages
+//! at an end, [`pushpull_recall`] and [`pushpull_let_in`], may take [`STARVED_MS`] more.
+//! `socket` must be a live socket of libzmq and belongs to the calling thread, as with
+//! libzmq's own functions.
 
 use std::os::raw::{c_char, c_int, c_void};
 
@@ -14,8 +16,9 @@ use crate::ffi::zmq_msg_t;
 /// microseconds, unless it resolves a name.
 pub const PATIENCE_MS: u64 = 25;
 
-/// How much longer it waits while no thread of the process resolves a name: on a machine
-/// that is very busy an I/O thread may have to wait for its turn.
+/// How much longer one waits that saves messages, as long as no thread of the process is
+/// seen to resolve a name twice, [`PATIENCE_MS`] apart: on a machine that is very busy an
+/// I/O thread may have to wait for its turn.
 pub const STARVED_MS: u64 = 500;
 
 /// What [`pushpull_recall`] found.
