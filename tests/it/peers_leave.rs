@@ -307,6 +307,25 @@ fn nothing_is_in_doubt_of_a_peer_that_pings_and_leaves() {
     });
 }
 
+/// And not when the Push looks after its socket, up to a second later.
+#[test]
+fn what_is_sent_after_a_peer_left_goes_to_the_next_at_once() {
+    undisturbed_over_bare_streams(60, |wire| {
+        let push = Push::bind(&wire.address()).unwrap();
+        let mut slow = 0;
+        for left in 1..=20 {
+            let mut stranger = Stranger::call(&at(&push));
+            stranger.shakes_hands("PULL");
+            let (took, ()) = timed(|| says_hello(&push, &mut stranger));
+            slow += u64::from(took > ms(200));
+            drop(stranger);
+            eventually("it has left", || push.stats().peers_left == left);
+        }
+        // Its own end of the connection may be behind what the counters tell.
+        assert!(slow <= 2, "{slow} of 20 took long");
+    });
+}
+
 #[test]
 fn what_waited_for_a_peer_that_left_a_bound_push_comes_back() {
     over_ipc_and_tcp(60, |wire| comes_back(wire, false));

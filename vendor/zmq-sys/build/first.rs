@@ -1,5 +1,5 @@
 //! What every file of libzmq reads before its first line: native/mends.h, and with it,
-//! where the compiler is gcc or zig, the headers that most files begin with, compiled once.
+//! where the compiler is gcc, the headers that most files begin with, compiled once.
 
 use std::{env, fs, path::PathBuf};
 
@@ -34,27 +34,15 @@ pub fn force(target: &str) {
     add_flags("CXXFLAGS", target, &flags);
 }
 
-/// Compiles it, and tells the flags that have it used. A gcc that finds it made with other
-/// flags than its own reads the header instead. A clang fails then, so of those there is only
-/// zig's, with which it was tried.
+/// Compiles it, and tells the flags that have it used. A compiler that finds it made with
+/// other flags than its own reads the header instead.
 fn compile(target: &str) -> Option<String> {
     let compiler = as_libzmq(target).get_compiler();
     let header = header();
-    let name = compiler.path().file_name()?.to_string_lossy();
-    let (compiled, flag) = if compiler.is_like_gnu() {
-        (compiled_by(GCC), "-include")
-    } else if name.starts_with("zig") {
-        (compiled_by(ZIG), "-include-pch")
-    } else {
+    let path = header.to_str().filter(|p| !p.contains(char::is_whitespace));
+    if !compiler.is_like_gnu() || path.is_none() {
         return None;
-    };
-    // What gcc is told is the header, beside which it looks for the compiled one.
-    let used = if compiler.is_like_gnu() {
-        &header
-    } else {
-        &compiled
-    };
-    let used = used.to_str().filter(|p| !p.contains(char::is_whitespace))?;
+    }
     let mut text = format!("#include \"{MENDS}\"\n");
     for name in HEADERS {
         text += &format!("#include <{name}>\n");
@@ -65,26 +53,23 @@ fn compile(target: &str) -> Option<String> {
         .args(["-x", "c++-header", "-I."])
         .arg(&header)
         .arg("-o")
-        .arg(&compiled)
+        .arg(compiled())
         .output();
     done.ok()
         .filter(|output| output.status.success())
-        .map(|_| format!("-I. {flag} {used}"))
+        .and(path)
+        .map(|path| format!("-I. -include {path}"))
 }
 
-/// Whose it is, by the end of its name.
-pub const GCC: &str = "h.gch";
-pub const ZIG: &str = "h.pch";
-
 /// It is tens of megabytes, and of no use to anybody else.
-pub fn forget(whose: &str) {
-    let _ = fs::remove_file(compiled_by(whose));
+pub fn forget() {
+    let _ = fs::remove_file(compiled());
 }
 
 fn header() -> PathBuf {
     PathBuf::from(env::var_os("OUT_DIR").unwrap()).join("pushpull_first.h")
 }
 
-fn compiled_by(whose: &str) -> PathBuf {
-    header().with_extension(whose)
+fn compiled() -> PathBuf {
+    header().with_extension("h.gch")
 }

@@ -52,9 +52,8 @@ fn main() {
         .build();
     // Before native/hot.cpp, of which gcc would forget -fno-semantic-interposition: a
     // sixth of the processor time of a small message on the receiving side.
-    first::forget(first::GCC);
+    first::forget();
     native(&target, sodium.is_some());
-    first::forget(first::ZIG);
     if mingw {
         mingw::finish();
     }

@@ -136,7 +136,7 @@ int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
         }
 
     zmq::lb_t &lb = lb_of (*socket);
-    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0)
+    if (!is_whole (lb) || process_commands (*socket, 0, false) != 0)
         return -1;
     make_room_for (*socket, largest (frames, count_));
     if (someone_left (*socket) || !find_room (*socket, lb) || someone_left (*socket))
@@ -176,7 +176,9 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
     if (count_ == 0)
         return 0;
     zmq::lb_t &lb = lb_of (*socket);
-    if (!is_whole (lb) || process_commands (*socket, 0, true) != 0
+    //  Not as libzmq does it, at most once a millisecond: what went to one that left in that
+    //  time came back only when somebody looked again, a second later.
+    if (!is_whole (lb) || process_commands (*socket, 0, false) != 0
         || someone_left (*socket))
         return -1;
 
