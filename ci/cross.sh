@@ -13,14 +13,18 @@ export CARGO_PROFILE_RELEASE_OPT_LEVEL=${CARGO_PROFILE_RELEASE_OPT_LEVEL:-1}
 unset CC CXX
 cross=$CARGO_TARGET_DIR/cross
 mkdir -p "$cross"
+# Not below this folder: what lies there is another crate to each workspace, so that std would
+# be built for each.
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/pushpull
+mkdir -p "$tools"
 
 # rust_for TARGET [ARCHITECTURE]: sets `cargo` and `how` so that "${cargo[@]}" build
 # "${how[@]}" works.
 #
 # A Rust that has the target's std is taken as it is (rustup target add). Otherwise
-# Debian's, unpacked beside the build so that it is in nobody's way: with the std of
-# another architecture of Debian's where that is given; else its packages carry std's
-# source, from which cargo builds std for any target.
+# Debian's, unpacked where it is in nobody's way: with the std of another architecture of
+# Debian's where that is given; else its packages carry std's source, from which cargo
+# builds std for any target.
 rust_for() {
     local target=$1 architecture=${2:-}
     export TARGET=$target
@@ -30,17 +34,17 @@ rust_for() {
         return
     fi
     packages gcc g++ libc6-dev ca-certificates libcurl4 libssl3 libxml2
-    local tools=$cross/rust
-    if [[ ! -x $tools/usr/bin/cargo ]]; then
+    local rust=$tools/rust
+    if [[ ! -x $rust/usr/bin/cargo ]]; then
         apt-cache show rust-web-src >/dev/null 2>&1 || apt-get update -q >/dev/null
-        unpack_rust "$tools"
+        unpack_rust "$rust"
     fi
-    export LD_LIBRARY_PATH=$tools/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH=$rust/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     # -Zbuild-std is not stable yet.
-    export RUSTC=$tools/usr/bin/rustc RUSTC_BOOTSTRAP=1
-    cargo=("$tools/usr/bin/cargo")
+    export RUSTC=$rust/usr/bin/rustc RUSTC_BOOTSTRAP=1
+    cargo=("$rust/usr/bin/cargo")
     if [[ -n $architecture ]]; then
-        [[ -d $tools/usr/lib/rustlib/$target ]] || unpack_std "$tools" "$architecture"
+        [[ -d $rust/usr/lib/rustlib/$target ]] || unpack_std "$rust" "$architecture"
     else
         how+=(-Zbuild-std)
     fi
@@ -147,13 +151,13 @@ built() {
 # another thread allocated hangs in its first allocation.
 zig() {
     packages python3 python3-pip
-    local tools=$cross/zig
-    [[ -x $tools/bin/cargo-zigbuild ]] ||
+    local zig=$tools/zig
+    [[ -x $zig/bin/cargo-zigbuild ]] ||
         python3 -m pip install -q --disable-pip-version-check --root-user-action ignore \
-            --target "$tools" ziglang==0.15.2 cargo-zigbuild==0.24.0
-    export PYTHONPATH=$tools PATH=$tools/bin:$PATH
+            --target "$zig" ziglang==0.15.2 cargo-zigbuild==0.24.0
+    export PYTHONPATH=$zig PATH=$zig/bin:$PATH
     # Without python's start for each file.
-    export CARGO_ZIGBUILD_ZIG_PATH=$tools/ziglang/zig
+    export CARGO_ZIGBUILD_ZIG_PATH=$zig/ziglang/zig
     CARGO=$(command -v "${cargo[0]}")
     export CARGO
     cargo=(cargo-zigbuild)

@@ -10,7 +10,7 @@ mod frame;
 mod socket;
 
 pub(crate) use frame::{Frame, RawFrame};
-pub(crate) use socket::{Events, Socket, SocketKind};
+pub(crate) use socket::{Events, Polled, Socket, SocketKind};
 
 use std::{
     ffi::{c_int, c_void, CString},

@@ -119,6 +119,7 @@ impl Control {
         // They are joined, and nobody else is to call. libzmq goes through all such
         // names whenever a socket of the context closes.
         inside.unbind(&name)?;
+        inside.silence()?;
         let (hold, stop) = bounded(0);
         let (resume, resumed) = bounded(1);
         let control = Arc::new(Self {
@@ -358,7 +359,7 @@ impl Listener {
             let polled = socket.poll(wanted, &self.bell, patience)?;
             if polled.other && self.order() == self.acting {
                 // The ring of the order that is being carried out.
-                self.bell.recv_frame()?;
+                self.bell.silence()?;
                 continue;
             }
             return Ok(match (polled.other, polled.this) {

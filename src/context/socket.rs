@@ -6,7 +6,8 @@ use std::{
 
 use zmq_sys as sys;
 
-use super::{c_string, check, last_error, libc_errno, retry, Context, Failure, RawFrame};
+use super::{c_string, check, libc_errno, retry, Context, Failure, RawFrame};
+use crate::native;
 
 /// The socket types of this crate.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +116,12 @@ impl Socket {
         }
     }
 
+    /// Takes all frames that are there: only after that is a poll woken by the next.
+    pub(crate) fn silence(&self) -> Result<(), Failure> {
+        while self.recv_frame()?.is_some() {}
+        Ok(())
+    }
+
     /// Sends one frame without waiting; false when there is no room. Unless it
     /// was sent, the frame is untouched.
     pub(crate) fn send_part(&self, frame: &mut RawFrame, more: bool) -> Result<bool, Failure> {
@@ -129,8 +136,9 @@ impl Socket {
         }
     }
 
-    /// Waits until `wanted` is possible here or there is something to read on
-    /// `other`. A timeout of `None` waits for ever.
+    /// Waits until `wanted` may be possible here or there is something to read on
+    /// `other`. A timeout of `None` waits for ever. `wanted` must just have been
+    /// found impossible, and all of `other` read.
     pub(crate) fn poll(
         &self,
         wanted: Events,
@@ -138,35 +146,19 @@ impl Socket {
         timeout: Option<Duration>,
     ) -> Result<Polled, Failure> {
         let deadline = timeout.map(|t| Instant::now() + t);
-        let item = |socket: &Socket, events: i16| sys::zmq_pollitem_t {
-            socket: socket.raw,
-            fd: 0 as _,
-            events,
-            revents: 0,
-        };
-        let mut items = [item(self, wanted.0), item(other, Events::IN.0)];
         loop {
             let millis = deadline.map_or(-1, |d| {
                 let left = d.saturating_duration_since(Instant::now());
                 // Rounded up: waking early would spin through the last millisecond.
                 left.as_micros().div_ceil(1000).min(i32::MAX as u128) as _
             });
-            // SAFETY: two initialised items, both sockets open.
-            let ready = unsafe { sys::zmq_poll(items.as_mut_ptr(), items.len() as c_int, millis) };
-            if ready >= 0 {
-                return Ok(Polled {
-                    this: items[0].revents != 0,
-                    other: items[1].revents != 0,
-                });
-            }
-            let failure = last_error();
-            if failure.0 != libc_errno::EINTR {
-                return Err(failure);
+            match native::poll(self, wanted, other, millis) {
+                Err(failure) if failure.0 == libc_errno::EINTR => {}
+                done => return done,
             }
         }
     }
 
-    #[cfg(pushpull_native)]
     pub(crate) fn raw(&self) -> *mut c_void {
         self.raw
     }
@@ -183,7 +175,7 @@ impl Drop for Socket {
 
 /// What a socket can do right now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Events(i16);
+pub(crate) struct Events(pub(crate) i16);
 
 impl Events {
     pub(crate) const IN: Self = Self(sys::ZMQ_POLLIN as i16);

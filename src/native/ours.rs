@@ -1,6 +1,6 @@
 use std::{
     collections::hash_map::RandomState,
-    ffi::{c_char, c_int, c_void, CStr, CString},
+    ffi::{c_char, c_int, c_long, c_void, CStr, CString},
     hash::{BuildHasher, Hasher},
     process, ptr,
     sync::Arc,
@@ -13,7 +13,7 @@ use zmq_sys::{native as sys, zmq_msg_t};
 use super::{Flow, Identity, LetIn, Recalled, Rescued};
 use crate::{
     attach::BATCH,
-    context::{last_error, Context, Failure, RawFrame, Socket},
+    context::{last_error, Context, Events, Failure, Polled, RawFrame, Socket},
     message::Message,
     monitor::Monitor,
 };
@@ -188,6 +188,25 @@ pub(crate) fn send_run(socket: &Socket, frames: &mut [RawFrame]) -> Result<usize
     none_if_again(sent)
 }
 
+/// Waits as [`Socket::poll`] does, and is interrupted by signals.
+pub(crate) fn poll(
+    socket: &Socket,
+    wanted: Events,
+    other: &Socket,
+    millis: c_long,
+) -> Result<Polled, Failure> {
+    // SAFETY: both sockets are open and this thread's own.
+    let ready =
+        unsafe { sys::pushpull_poll(socket.raw(), wanted.0, other.raw(), millis as c_int) };
+    match ready {
+        -1 => Err(last_error()),
+        ready => Ok(Polled {
+            this: ready & sys::PUSHPULL_READY != 0,
+            other: ready & sys::PUSHPULL_RUNG != 0,
+        }),
+    }
+}
+
 /// Connections of peers that are back, and wait for what their old ones still bring.
 #[derive(Debug, Default)]
 pub(crate) struct Waits(sys::pushpull_waits);
@@ -195,7 +214,7 @@ pub(crate) struct Waits(sys::pushpull_waits);
 impl Waits {
     /// Whether [`receive`] has to be called about once a second.
     pub(crate) fn any(&self) -> bool {
-        self.0.pipes > 0
+        self.0.pipes > 0 || self.0.coming != 0
     }
 
     /// From now on [`receive`] takes all that is here, whoever it overtakes.

@@ -1,5 +1,5 @@
 use std::{
-    ffi::c_int,
+    ffi::{c_int, c_long},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,7 +8,7 @@ use zmq_sys as sys;
 
 use super::{Flow, Identity, LetIn, Recalled, Rescued};
 use crate::{
-    context::{Context, Failure, RawFrame, Socket},
+    context::{last_error, Context, Events, Failure, Polled, RawFrame, Socket},
     monitor::Monitor,
 };
 
@@ -17,6 +17,30 @@ const LINGER: i32 = 30_000;
 
 /// More than any default holds, little enough to be read in milliseconds.
 const WAITING: usize = 10_000;
+
+pub(crate) fn poll(
+    socket: &Socket,
+    wanted: Events,
+    other: &Socket,
+    millis: c_long,
+) -> Result<Polled, Failure> {
+    let item = |socket: &Socket, events: Events| sys::zmq_pollitem_t {
+        socket: socket.raw(),
+        fd: 0 as _,
+        events: events.0,
+        revents: 0,
+    };
+    let mut items = [item(socket, wanted), item(other, Events::IN)];
+    // SAFETY: two initialised items, both sockets open.
+    let ready = unsafe { sys::zmq_poll(items.as_mut_ptr(), items.len() as c_int, millis) };
+    if ready < 0 {
+        return Err(last_error());
+    }
+    Ok(Polled {
+        this: items[0].revents != 0,
+        other: items[1].revents != 0,
+    })
+}
 
 /// Stock libzmq can't tell. It is told to go on for as long when it closes.
 pub(crate) fn flow(socket: &Socket, until: Option<Instant>) -> Flow {

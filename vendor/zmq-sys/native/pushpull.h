@@ -63,6 +63,9 @@ ptrdiff_t pushpull_recv_many (void *socket_,
                               zmq_msg_t *out_,
                               size_t count_,
                               struct pushpull_waits *waits_);
+#define PUSHPULL_READY 1
+#define PUSHPULL_RUNG 2
+int pushpull_poll (void *socket_, short events_, void *bell_, int timeout_);
 int pushpull_introduce (void *socket_, const char *name_);
 int pushpull_flushed (void *socket_, struct pushpull_flow *out_);
 int pushpull_recall (void *socket_,

@@ -1,6 +1,10 @@
-//  Messages into a socket and out of it, many to a call.
+//  Messages into a socket and out of it, many to a call, and the wait for the next one.
 
 #include <limits>
+
+#if !defined _WIN32
+#include <poll.h>
+#endif
 
 #include "large.hpp"
 #include "order.hpp"
@@ -311,3 +315,54 @@ ptrdiff_t pushpull_recv_many (void *socket_,
     errno = EAGAIN;
     return -1;
 }
+
+#if !defined _WIN32
+namespace
+{
+//  Readable when another thread has something to tell the socket that it has not heard.
+int mailbox_of (zmq::socket_base_t &socket_)
+{
+    zmq::fd_t fd = zmq::retired_fd;
+    size_t size = sizeof fd;
+    return socket_.getsockopt (ZMQ_FD, &fd, &size) == 0 ? fd : zmq::retired_fd;
+}
+
+//  Hears it, and tells whether there is a message; -1 for an error.
+int has_message (zmq::socket_base_t &socket_)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    if (socket_.getsockopt (ZMQ_EVENTS, &events, &size) != 0)
+        return -1;
+    return events & ZMQ_POLLIN;
+}
+}
+
+//  libzmq's own poll looks at each socket before and after it waits, with a call of the
+//  system for each look. Whoever comes here has just looked at the one, and the other one
+//  tells nothing that it has not told by its descriptor.
+int pushpull_poll (void *socket_, short events_, void *bell_, int timeout_)
+{
+    zmq::socket_base_t *const socket = as_socket (socket_);
+    zmq::socket_base_t *const bell = as_socket (bell_);
+    if (!socket || !bell)
+        return -1;
+    struct pollfd items[] = {{mailbox_of (*bell), POLLIN, 0},
+                             {mailbox_of (*socket), POLLIN, 0}};
+    const int ready = poll (items, events_ ? 2 : 1, timeout_);
+    if (ready <= 0)
+        return ready;
+    const int rung = items[0].revents ? has_message (*bell) : 0;
+    if (rung < 0)
+        return -1;
+    return (rung ? PUSHPULL_RUNG : 0) | (items[1].revents ? PUSHPULL_READY : 0);
+}
+#else
+int pushpull_poll (void *socket_, short events_, void *bell_, int timeout_)
+{
+    zmq_pollitem_t items[] = {{bell_, 0, ZMQ_POLLIN, 0}, {socket_, 0, events_, 0}};
+    if (zmq_poll (items, 2, timeout_) < 0)
+        return -1;
+    return (items[0].revents ? PUSHPULL_RUNG : 0) | (items[1].revents ? PUSHPULL_READY : 0);
+}
+#endif

@@ -8,7 +8,7 @@
 //! `socket` must be a live socket of libzmq and belongs to the calling thread, as with
 //! libzmq's own functions.
 
-use std::os::raw::{c_char, c_int, c_void};
+use std::os::raw::{c_char, c_int, c_short, c_void};
 
 use crate::ffi::zmq_msg_t;
 
@@ -20,6 +20,11 @@ pub const PATIENCE_MS: u64 = 25;
 /// seen to resolve a name twice, [`PATIENCE_MS`] apart: on a machine that is very busy an
 /// I/O thread may have to wait for its turn.
 pub const STARVED_MS: u64 = 500;
+
+/// What [`pushpull_poll`] found: there may be something to be sent or received.
+pub const PUSHPULL_READY: c_int = 1;
+/// And this: the bell has a message.
+pub const PUSHPULL_RUNG: c_int = 2;
 
 /// What [`pushpull_recall`] found.
 #[repr(C)]
@@ -133,6 +138,20 @@ extern "C" {
     /// [`pushpull_send`] when none did.
     pub fn pushpull_send_many(socket: *mut c_void, messages: *mut zmq_msg_t, count: usize)
         -> isize;
+
+    /// Waits until another thread has something to tell the PUSH or PULL socket (if `events`
+    /// is not 0), or a message comes to `bell`, up to `timeout` milliseconds (-1: for ever).
+    /// Returns [`PUSHPULL_READY`] and [`PUSHPULL_RUNG`], together where it is both, 0 when the
+    /// time is up, and -1 with `EINTR` for a signal. With one system call, so two things must
+    /// just have been seen, or a wake-up is missed: that nothing can be sent or received, by
+    /// the functions here, and that the bell has no message, by a `zmq_msg_recv` that found
+    /// none. (On Windows it is `zmq_poll`.)
+    pub fn pushpull_poll(
+        socket: *mut c_void,
+        events: c_short,
+        bell: *mut c_void,
+        timeout: c_int,
+    ) -> c_int;
 
     /// Receives up to `count` frames from a PULL socket and returns how many, or -1
     /// (`EAGAIN`: none is there). `out` is uninitialised memory; the frames returned are
