@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-const MESSAGES: u64 = 1_000_000;
+/// Some seconds, since turns grow with what has gone before.
+const MESSAGES: u64 = 4_000_000;
 const MANY: [usize; 3] = [1, 10, 100];
 
 pub fn report(program: &Path, kind: &str, what: &str, out: &mut impl Write) -> io::Result<()> {

@@ -1,12 +1,17 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 /// How often a worker that has nothing to do gives its processor away and looks
 /// again before it sleeps: some 10 us. To be woken costs both sides more than
 /// that, and a sender that is busy would pay for it with every message.
 const LOOKS: usize = 32;
+
+/// Who gives its processor away and gets it back so late looks once more, and then
+/// sleeps: to look again and again keeps others from what it waits for.
+const BUSY: Duration = Duration::from_micros(20);
 
 /// How many workers of this process have given theirs away just now. (A forked
 /// child may count some of its parent's for ever, and sleep earlier for it.)
@@ -45,7 +50,12 @@ impl Lookout {
         self.left -= 1;
         let free = LOOKING.fetch_add(1, Ordering::Relaxed) < most();
         if free {
+            let since = Instant::now();
             thread::yield_now();
+            // Others have work for the processor.
+            if since.elapsed() >= BUSY {
+                self.left = 0;
+            }
         } else {
             self.left = 0;
         }

@@ -179,12 +179,16 @@ pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<boo
     }
 }
 
-/// Sends messages of one frame each, in order, and tells how many went; those
-/// are empty then. None means that there is no room.
-pub(crate) fn send_run(socket: &Socket, frames: &mut [RawFrame]) -> Result<usize, Failure> {
+/// Sends messages of one frame each, in order, `turn` in a row to each peer, and
+/// tells how many went; those are empty then. None means that there is no room.
+pub(crate) fn send_run(
+    socket: &Socket,
+    frames: &mut [RawFrame],
+    turn: usize,
+) -> Result<usize, Failure> {
+    let first = frames.as_mut_ptr().cast();
     // SAFETY: as for `send_whole`.
-    let sent =
-        unsafe { sys::pushpull_send_many(socket.raw(), frames.as_mut_ptr().cast(), frames.len()) };
+    let sent = unsafe { sys::pushpull_send_many(socket.raw(), first, frames.len(), turn) };
     none_if_again(sent)
 }
 
@@ -196,8 +200,7 @@ pub(crate) fn poll(
     millis: c_long,
 ) -> Result<Polled, Failure> {
     // SAFETY: both sockets are open and this thread's own.
-    let ready =
-        unsafe { sys::pushpull_poll(socket.raw(), wanted.0, other.raw(), millis as c_int) };
+    let ready = unsafe { sys::pushpull_poll(socket.raw(), wanted.0, other.raw(), millis as c_int) };
     match ready {
         -1 => Err(last_error()),
         ready => Ok(Polled {

@@ -91,7 +91,11 @@ pub(crate) fn waiting(_: &Socket) -> usize {
     WAITING
 }
 
-pub(crate) fn send_run(socket: &Socket, frames: &mut [RawFrame]) -> Result<usize, Failure> {
+pub(crate) fn send_run(
+    socket: &Socket,
+    frames: &mut [RawFrame],
+    _turn: usize,
+) -> Result<usize, Failure> {
     for (i, frame) in frames.iter_mut().enumerate() {
         match socket.send_part(frame, false) {
             Ok(true) => {}

@@ -75,6 +75,10 @@ pub(super) struct Carrier<T: Item> {
     pub(super) deserted: Option<Instant>,
 }
 
+/// When there was nothing to be sent for so long, what comes is the beginning of
+/// something new: it is dealt evenly.
+const REST: Duration = Duration::from_millis(10);
+
 /// When to ask again for the messages of a peer that left, whose I/O thread is
 /// busy with something else.
 const BUSY: Duration = Duration::from_millis(10);
@@ -187,8 +191,12 @@ impl<T: Item> Carrier<T> {
                     return Ok(End::Done);
                 };
                 let patience = || look(&mut self.stall, &self.attached, &self.counters, false);
+                let since = Instant::now();
                 match self.attached.listener.next(intake.receiver(), patience) {
                     Next::Item(item) => {
+                        if since.elapsed() >= REST {
+                            self.hand.has_rested();
+                        }
                         self.take(item);
                         // An order may have come just now, and decides first.
                         if self.attached.listener.holds() {
@@ -201,6 +209,7 @@ impl<T: Item> Carrier<T> {
                     }
                     Next::Ordered => continue,
                     Next::Idle => {
+                        self.hand.has_rested();
                         self.care()?;
                         continue;
                     }

@@ -21,8 +21,10 @@ pub(super) struct Hand {
     sizes: Vec<usize>,
     /// The sum of those.
     bytes: usize,
-    /// How many times `RUN` the run may be long, less one.
-    longer: usize,
+    /// How many peers there were when there was much to be sent.
+    peers: usize,
+    /// How many messages have gone since there was nothing to be sent.
+    streak: usize,
     /// How many of the run libzmq has taken; these frames are empty.
     gone: usize,
     whole: Vec<RawFrame>,
@@ -59,6 +61,17 @@ const LARGE: usize = 256 << 10;
 /// every connection that got something, so each should get several.
 const PEERS: usize = 4;
 
+/// With so many peers each gets several in a row when there is much to be sent: one
+/// of a hundred is woken for a few messages otherwise, and costs more than they do.
+const CROWD: usize = 8;
+
+/// By this part of what each has had since there was nothing to be sent, at most, one
+/// is ahead of the others then,
+const AHEAD: usize = 8;
+
+/// and not before it is so many.
+const ROW: usize = 32;
+
 /// The place of `whole` among the tickets.
 const WHOLE: usize = usize::MAX - 1;
 
@@ -79,7 +92,7 @@ impl Hand {
 
     /// Whether another message would still be part of the run.
     pub(super) fn has_room(&self) -> bool {
-        let most = self.most.unwrap_or(RUN * (1 + self.longer));
+        let most = self.most.unwrap_or(RUN * self.peers.clamp(1, PEERS));
         self.run.len() < most
             && self.bytes < BYTES
             && self.whole.is_empty()
@@ -113,6 +126,19 @@ impl Hand {
         }
     }
 
+    /// There was nothing to be sent for a while.
+    pub(super) fn has_rested(&mut self) {
+        self.streak = 0;
+    }
+
+    /// How many messages each peer gets in a row.
+    fn turn(&self) -> usize {
+        match self.streak / self.peers.max(1) / AHEAD {
+            row if self.peers >= CROWD && row >= ROW => row.min(RUN),
+            _ => 1,
+        }
+    }
+
     /// Gives libzmq what it takes, and counts it. On an error nothing is lost:
     /// the hand still has all that libzmq had not taken.
     pub(super) fn send(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
@@ -124,17 +150,19 @@ impl Hand {
 
     fn send_all(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
         if self.run.len() >= RUN {
-            self.longer = native::pipes(socket).clamp(1, PEERS) - 1;
+            self.peers = native::pipes(socket);
         }
+        let turn = self.turn();
         loop {
             while self.gone < self.run.len() {
-                match native::send_run(socket, &mut self.run[self.gone..])? {
+                match native::send_run(socket, &mut self.run[self.gone..], turn)? {
                     0 => return Ok(Stop::Full),
                     n => {
                         let bytes = self.sizes[self.gone..][..n].iter().sum();
                         counters.went(n, bytes);
                         self.gone += n;
                         self.count += n;
+                        self.streak += n;
                         self.tell_accepted(self.gone);
                     }
                 }

@@ -49,8 +49,10 @@ struct pushpull_flow
 };
 
 int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_);
-ptrdiff_t
-pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_);
+ptrdiff_t pushpull_send_many (void *socket_,
+                              zmq_msg_t *messages_,
+                              size_t count_,
+                              size_t turn_);
 struct pushpull_waits
 {
     uint64_t pipes;

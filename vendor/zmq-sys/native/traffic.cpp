@@ -171,14 +171,20 @@ int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
     return 0;
 }
 
-ptrdiff_t
-pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
+ptrdiff_t pushpull_send_many (void *socket_,
+                              zmq_msg_t *messages_,
+                              size_t count_,
+                              size_t turn_)
 {
     zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
     if (!socket)
         return -1;
     if (count_ == 0)
         return 0;
+    if (turn_ == 0) {
+        errno = EINVAL;
+        return -1;
+    }
     zmq::lb_t &lb = lb_of (*socket);
     //  Not as libzmq does it, at most once a millisecond: what went to one that left in that
     //  time came back only when somebody looked again, a second later.
@@ -213,12 +219,10 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
         zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
         hold (*socket, pipe);
         const bool alone = lb_active_of (lb) == 1;
-        size_t run = 1;
-        if (alone)
-            run = std::min (std::min (room (pipe), count_ - sent), stride);
+        const size_t run = std::min (room (pipe), alone ? stride : turn_);
         size_t written;
         if (!conflate_of (pipe))
-            written = write_run (pipe, messages + sent, run);
+            written = write_run (pipe, messages + sent, std::min (run, count_ - sent));
         else if (messages[sent].check ()) {
             prepare (messages[sent], false);
             written = pipe.write (&messages[sent]) ? 1 : 0;
@@ -230,7 +234,7 @@ pushpull_send_many (void *socket_, zmq_msg_t *messages_, size_t count_)
             break;
         sent += written;
         unflushed += written;
-        if (alone) {
+        if (alone || turn_ > 1) {
             pipe.flush ();
             //  Others may hold messages from the time when they had room.
             if (unflushed != written)
@@ -263,6 +267,22 @@ bool is_overdue (bool is_coming_, pushpull_waits *waits_)
     return is_coming_
            && (waits_->closing || now_ms () - waits_->coming > patience_ms);
 }
+
+//  How many messages in a row are of the same peer. With a crowd of them one message of each
+//  would be a look into other memory for each.
+size_t longest_row (zmq::fq_t &fq_)
+{
+    const in_pipes_t::size_type crowd = 16;
+    return fq_active_of (fq_) < crowd ? 1 : 16;
+}
+
+//  The next message is of this pipe, if it has one.
+void stay_at (zmq::fq_t &fq_, zmq::pipe_t &pipe_)
+{
+    const in_pipes_t::size_type at = in_pipes_t::index (&pipe_);
+    if (!fq_more_of (fq_) && at < fq_active_of (fq_) && is_readable (fq_, at))
+        fq_current_of (fq_) = at;
+}
 }
 
 ptrdiff_t pushpull_recv_many (void *socket_,
@@ -280,6 +300,8 @@ ptrdiff_t pushpull_recv_many (void *socket_,
     zmq::msg_t *const out = as_msg (out_);
     size_t received = 0;
     bool asked = false;
+    zmq::pipe_t *last = NULL;
+    size_t in_row = 0;
     bool some_leave = put_in_order (fq, waits_, false);
     if (waits_ && !some_leave)
         waits_->coming = 0;
@@ -293,11 +315,17 @@ ptrdiff_t pushpull_recv_many (void *socket_,
             if (is_overdue (turn == coming, waits_))
                 turn = any;
         }
-        if (turn != coming && fq.recv (&frame) == 0) {
+        if (turn == any && last && in_row < longest_row (fq))
+            stay_at (fq, *last);
+        zmq::pipe_t *pipe = NULL;
+        if (turn != coming && fq.recvpipe (&frame, &pipe) == 0) {
             rcvmore_of (*socket) = (frame.flags () & zmq::msg_t::more) != 0;
             ++received;
+            in_row = pipe == last ? in_row + 1 : 1;
+            last = pipe;
             continue;
         }
+        last = NULL;
         frame.close ();
         //  Looks into the mailbox, which costs a system call, only to find at least
         //  something for the caller.

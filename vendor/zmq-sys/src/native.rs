@@ -135,9 +135,14 @@ extern "C" {
 
     /// Sends up to `count` messages of one frame each over a PUSH socket, in order, and
     /// returns how many went (each an empty message then), or -1 with the errno of
-    /// [`pushpull_send`] when none did.
-    pub fn pushpull_send_many(socket: *mut c_void, messages: *mut zmq_msg_t, count: usize)
-        -> isize;
+    /// [`pushpull_send`] when none did. Of several peers with room each gets `turn` in a row,
+    /// 1 or more; a single one gets all.
+    pub fn pushpull_send_many(
+        socket: *mut c_void,
+        messages: *mut zmq_msg_t,
+        count: usize,
+        turn: usize,
+    ) -> isize;
 
     /// Waits until another thread has something to tell the PUSH or PULL socket (if `events`
     /// is not 0), or a message comes to `bell`, up to `timeout` milliseconds (-1: for ever).

@@ -169,7 +169,7 @@ fn batches_keep_order_and_bounds() {
         while received < COUNT {
             if sent < COUNT {
                 let rest = &mut messages[sent..];
-                let many = unsafe { pushpull_send_many(push.0, rest.as_mut_ptr(), rest.len()) };
+                let many = unsafe { pushpull_send_many(push.0, rest.as_mut_ptr(), rest.len(), 1) };
                 match many {
                     -1 => assert_eq!(errno(), errno::EAGAIN),
                     many => sent += many as usize,
@@ -214,7 +214,7 @@ fn batches_go_round() {
         })
         .collect();
     let mut messages: Vec<_> = (0..10).map(|_| message(b"x")).collect();
-    let sent = unsafe { pushpull_send_many(push.0, messages.as_mut_ptr(), messages.len()) };
+    let sent = unsafe { pushpull_send_many(push.0, messages.as_mut_ptr(), messages.len(), 1) };
     assert_eq!(sent, 10);
     let mut shares: Vec<_> = pulls
         .iter()
