@@ -4,8 +4,8 @@
 //! A worker is only ever in one of two waits: in a channel (a `Select` on its
 //! data and the stop channel) or in `zmq_poll` (on its socket and the bell).
 //! An order drops the stop channel's sender and rings the bell once. The first
-//! is never undone, and a ring is only taken off the bell by a worker that
-//! already acts on its order, so neither wake-up can be lost.
+//! is never undone, and whoever takes a ring off the bell looks at the order
+//! next, which was given before, so neither wake-up can be lost.
 
 mod lookout;
 mod wait;
@@ -357,15 +357,14 @@ impl Listener {
             }
             let patience = until.map(|u| u.saturating_duration_since(Instant::now()));
             let polled = socket.poll(wanted, &self.bell, patience)?;
-            if polled.other && self.order() == self.acting {
-                // The ring of the order that is being carried out.
+            if polled.other {
+                // Whichever order it was for: that is given before the bell is rung.
                 self.bell.silence()?;
                 continue;
             }
-            return Ok(match (polled.other, polled.this) {
-                (true, _) => Woken::Ordered,
-                (_, true) => Woken::Ready,
-                _ => Woken::Late,
+            return Ok(match polled.this {
+                true => Woken::Ready,
+                false => Woken::Late,
             });
         }
     }

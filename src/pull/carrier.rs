@@ -44,6 +44,12 @@ pub(super) struct Carrier<T: Item> {
     counters: Arc<Counters>,
 }
 
+/// What was just taken from libzmq.
+struct Came {
+    frames: usize,
+    bytes: usize,
+}
+
 /// How long closing waits for libzmq's threads: they answer in microseconds,
 /// unless one is resolving a name.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -117,8 +123,9 @@ impl<T: Item> Carrier<T> {
                 self.care()?;
                 continue;
             }
-            let bytes = self.receive(room)?;
-            if self.messages.is_empty() && lookout.goes_on() {
+            let Came { frames, bytes } = self.receive(room)?;
+            // The rest of a message may be here already.
+            if self.messages.is_empty() && (frames > 0 || lookout.goes_on()) {
                 continue;
             }
             lookout = if bytes > LARGE * self.messages.len() {
@@ -185,8 +192,8 @@ impl<T: Item> Carrier<T> {
         }
     }
 
-    /// Takes what is at hand, `most` messages at the most. Returns its bytes.
-    fn receive(&mut self, most: usize) -> Result<usize, Failed> {
+    /// Takes what is at hand, `most` messages at the most.
+    fn receive(&mut self, most: usize) -> Result<Came, Failed> {
         native::receive(
             &self.attached.socket,
             &mut self.frames,
@@ -195,6 +202,7 @@ impl<T: Item> Carrier<T> {
         )
         .map_err(|f| Failed("receive", f))?;
         let before = self.messages.len();
+        let frames = self.frames.len();
         let mut bytes = 0;
         for frame in self.frames.drain(..) {
             let length = frame.len();
@@ -212,7 +220,7 @@ impl<T: Item> Carrier<T> {
         }
         self.counters.bytes.add(bytes);
         self.counters.received.add(self.messages.len() - before);
-        Ok(bytes)
+        Ok(Came { frames, bytes })
     }
 
     /// Puts what was received into the channel; what finds no room there after
