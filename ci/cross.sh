@@ -34,17 +34,17 @@ rust_for() {
         return
     fi
     packages gcc g++ libc6-dev ca-certificates libcurl4 libssl3 libxml2
-    local rust=$tools/rust
-    if [[ ! -x $rust/usr/bin/cargo ]]; then
-        apt-cache show rust-web-src >/dev/null 2>&1 || apt-get update -q >/dev/null
-        unpack_rust "$rust"
-    fi
+    apt-cache show rust-web-src >/dev/null 2>&1 || apt-get update -q >/dev/null
+    local version rust
+    version=$(apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    rust=$tools/rust-$version
+    [[ -x $rust/usr/bin/cargo ]] || unpack_rust "$rust" "$version"
     export LD_LIBRARY_PATH=$rust/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     # -Zbuild-std is not stable yet.
     export RUSTC=$rust/usr/bin/rustc RUSTC_BOOTSTRAP=1
     cargo=("$rust/usr/bin/cargo")
     if [[ -n $architecture ]]; then
-        [[ -d $rust/usr/lib/rustlib/$target ]] || unpack_std "$rust" "$architecture"
+        [[ -d $rust/usr/lib/rustlib/$target ]] || unpack_std "$rust" "$version" "$architecture"
     else
         how+=(-Zbuild-std)
     fi
@@ -52,8 +52,7 @@ rust_for() {
 }
 
 unpack_rust() {
-    local version libstd llvm deb new
-    version=$(apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    local version=$2 libstd llvm deb new
     libstd=libstd-rust-web-$(cut -d. -f1,2 <<<"$version")
     llvm=$(apt-cache depends "$libstd=$version" | awk '$2 ~ /^libllvm/ { print $2 }')
     new=$(mktemp -d "$1.XXXXXX")
@@ -78,18 +77,17 @@ unpack_rust() {
 # The lists of another architecture's packages, in a place of their own: this machine has
 # none of those, and needs none.
 unpack_std() {
-    local version lists apt
-    version=$(apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    local version=$2 lists apt
     lists=$(mktemp -d)
     chmod 755 "$lists"
     apt=(apt-get -q -o "APT::Architectures::=$(dpkg --print-architecture)"
-        -o "APT::Architectures::=$2" -o "Dir::State::lists=$lists"
+        -o "APT::Architectures::=$3" -o "Dir::State::lists=$lists"
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
-    echo "unpacking libstd-rust-web-dev:$2 $version"
+    echo "unpacking libstd-rust-web-dev:$3 $version"
     (
         cd "$lists"
         "${apt[@]}" update >/dev/null
-        "${apt[@]}" download "libstd-rust-web-dev:$2=$version" >/dev/null 2>&1
+        "${apt[@]}" download "libstd-rust-web-dev:$3=$version" >/dev/null 2>&1
         dpkg -x libstd-rust-web-dev_*.deb "$1"
     )
     rm -r "$lists"
@@ -118,7 +116,7 @@ libzmq_of_build_all() {
         xargs grep -l '^cargo:native=1' | sed -n 1p)
     awk -v target="$TARGET" '
         { at = index($0, "="); key = substr($0, 7, at - 7); value = substr($0, at + 1) }
-        !/^cargo:/ || key ~ /^rerun-/ { next }
+        !/^cargo:[a-z]/ || key ~ /^(rerun-|warning$)/ { next }
         key ~ /^rustc-link-/ { lists[key] = lists[key] " \"" value "\","; next }
         { rest = rest key " = \"" value "\"\n" }
         END {
@@ -151,10 +149,11 @@ built() {
 # another thread allocated hangs in its first allocation.
 zig() {
     packages python3 python3-pip
-    local zig=$tools/zig
+    local version=0.15.2 zigbuild=0.24.0
+    local zig=$tools/zig-$version-$zigbuild
     [[ -x $zig/bin/cargo-zigbuild ]] ||
         python3 -m pip install -q --disable-pip-version-check --root-user-action ignore \
-            --target "$zig" ziglang==0.15.2 cargo-zigbuild==0.24.0
+            --target "$zig" "ziglang==$version" "cargo-zigbuild==$zigbuild"
     export PYTHONPATH=$zig PATH=$zig/bin:$PATH
     # Without python's start for each file.
     export CARGO_ZIGBUILD_ZIG_PATH=$zig/ziglang/zig

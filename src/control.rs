@@ -2,7 +2,7 @@
 //! else: whoever chases a hang starts and ends here.
 //!
 //! A worker is only ever in one of two waits: in a channel (a `Select` on its
-//! data and the stop channel) or in `zmq_poll` (on its socket and the bell).
+//! data and the stop channel) or in a poll (of its socket and the bell).
 //! An order drops the stop channel's sender and rings the bell once. The first
 //! is never undone, and whoever takes a ring off the bell looks at the order
 //! next, which was given before, so neither wake-up can be lost.

@@ -221,6 +221,7 @@ impl<T: Item> Carrier<T> {
 
     fn rest(&mut self) -> Result<(), Failed> {
         self.stall.flows();
+        self.hand.has_rested();
         self.attached.listener.rest();
         self.care()
     }

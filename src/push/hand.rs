@@ -131,7 +131,7 @@ impl Hand {
         self.streak = 0;
     }
 
-    /// How many messages each peer gets in a row.
+    /// How many messages each peer gets in a row, when there are so many at hand.
     fn turn(&self) -> usize {
         match self.streak / self.peers.max(1) / AHEAD {
             row if self.peers >= CROWD && row >= ROW => row.min(RUN),
@@ -149,10 +149,11 @@ impl Hand {
     }
 
     fn send_all(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
+        let mut turn = 1;
         if self.run.len() >= RUN {
             self.peers = native::pipes(socket);
+            turn = self.turn();
         }
-        let turn = self.turn();
         loop {
             while self.gone < self.run.len() {
                 match native::send_run(socket, &mut self.run[self.gone..], turn)? {

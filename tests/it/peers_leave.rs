@@ -209,6 +209,34 @@ fn a_drain_is_not_ok_when_a_peer_leaves_in_the_middle_of_a_write() {
     });
 }
 
+/// All is libzmq's, which has room for more.
+#[test]
+fn a_drain_that_waits_for_libzmq_hears_of_a_peer_that_leaves() {
+    over_ipc_and_tcp(60, |wire| {
+        let push = Push::bind(&wire.address()).unwrap();
+        let context = zmq::Context::new();
+        let deaf = raw_pull(&context);
+        deaf.set_rcvhwm(1).unwrap();
+        deaf.connect(&at(&push)).unwrap();
+        let mut count = 2 * (SWALLOWED / SIZE) as u64;
+        for n in 0..count {
+            push.send(numbered(n, SIZE)).unwrap();
+        }
+        eventually("libzmq has them", || push.stats().sent == count);
+        let (sender, address) = (push.sender().clone(), at(&push));
+        let drain = std::thread::spawn(move || push.drain(LONG));
+        eventually("the drain is under way", || {
+            let sent = sender.try_send(numbered(count, SIZE));
+            count += u64::from(sent.is_ok());
+            sent.is_err_and(|e| e.is_disconnected())
+        });
+        drop(deaf);
+        let pull = Pull::connect(&address).unwrap();
+        while number(&pull.recv_timeout(LONG).unwrap()) + 1 < count {}
+        drop(drain.join());
+    });
+}
+
 #[test]
 fn what_is_in_doubt_at_an_abort_is_counted_for_each_peer() {
     over_ipc_and_tcp(60, |wire| {

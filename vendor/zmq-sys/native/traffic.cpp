@@ -265,7 +265,7 @@ bool is_overdue (bool is_coming_, pushpull_waits *waits_)
     else if (waits_->coming == 0)
         waits_->coming = now_ms ();
     return is_coming_
-           && (waits_->closing || now_ms () - waits_->coming > patience_ms);
+           && (waits_->closing || now_ms () - waits_->coming >= patience_ms);
 }
 
 //  How many messages in a row are of the same peer. With a crowd of them one message of each
@@ -367,7 +367,7 @@ int has_message (zmq::socket_base_t &socket_)
 }
 
 //  libzmq's own poll looks at each socket before and after it waits, with a call of the
-//  system for each look. Whoever comes here has just looked at the one, and the other one
+//  system for each look. Whoever waits for the one has just looked at it, and the other one
 //  tells nothing that it has not told by its descriptor.
 int pushpull_poll (void *socket_, short events_, void *bell_, int timeout_)
 {
@@ -378,6 +378,9 @@ int pushpull_poll (void *socket_, short events_, void *bell_, int timeout_)
     struct pollfd items[] = {{mailbox_of (*bell), POLLIN, 0},
                              {mailbox_of (*socket), POLLIN, 0}};
     const int ready = poll (items, events_ ? 2 : 1, timeout_);
+    //  Who does not wait for it waits for something else to become of its pipes.
+    if (ready >= 0 && !events_ && process_commands (*socket, 0, false) != 0)
+        return -1;
     if (ready <= 0)
         return ready;
     const int rung = items[0].revents ? has_message (*bell) : 0;

@@ -4,7 +4,8 @@
 //!
 //! Every function answers -1 and sets errno (read it with `zmq_errno`) when it fails;
 //! none blocks beyond [`PATIENCE_MS`], throws or aborts, but that those which save messages
-//! at an end, [`pushpull_recall`] and [`pushpull_let_in`], may take [`STARVED_MS`] more.
+//! at an end, [`pushpull_recall`] and [`pushpull_let_in`], may take [`STARVED_MS`] more, and
+//! [`pushpull_poll`] waits as long as it is told to.
 //! `socket` must be a live socket of libzmq and belongs to the calling thread, as with
 //! libzmq's own functions.
 
