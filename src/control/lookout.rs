@@ -11,7 +11,7 @@ const LOOKS: usize = 32;
 
 /// Who gives its processor away and gets it back so late looks once more, and then
 /// sleeps: to look again and again keeps others from what it waits for.
-const BUSY: Duration = Duration::from_micros(20);
+const BUSY: Duration = Duration::from_micros(60);
 
 /// How many workers of this process have given theirs away just now. (A forked
 /// child may count some of its parent's for ever, and sleep earlier for it.)
