@@ -179,15 +179,31 @@ pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<boo
     }
 }
 
-/// Sends messages of one frame each, in order, `turn` in a row to each peer, and
-/// tells how many went; those are empty then. None means that there is no room.
+/// How many messages each of several peers gets in a row.
+#[derive(Debug)]
+pub(crate) struct Turn(sys::pushpull_turn);
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self(sys::pushpull_turn { length: 1, left: 0 })
+    }
+}
+
+impl Turn {
+    pub(crate) fn set_length(&mut self, length: usize) {
+        self.0.length = length as u64;
+    }
+}
+
+/// Sends messages of one frame each, in order, to each peer a turn, and tells
+/// how many went; those are empty then. None means that there is no room.
 pub(crate) fn send_run(
     socket: &Socket,
     frames: &mut [RawFrame],
-    turn: usize,
+    turn: &mut Turn,
 ) -> Result<usize, Failure> {
-    let first = frames.as_mut_ptr().cast();
-    // SAFETY: as for `send_whole`.
+    let (first, turn) = (frames.as_mut_ptr().cast(), &mut turn.0);
+    // SAFETY: as for `send_whole`; `turn` is kept by nobody else.
     let sent = unsafe { sys::pushpull_send_many(socket.raw(), first, frames.len(), turn) };
     none_if_again(sent)
 }

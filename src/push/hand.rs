@@ -25,6 +25,7 @@ pub(super) struct Hand {
     peers: usize,
     /// How many messages have gone since there was nothing to be sent.
     streak: usize,
+    turn: native::Turn,
     /// How many of the run libzmq has taken; these frames are empty.
     gone: usize,
     whole: Vec<RawFrame>,
@@ -132,7 +133,7 @@ impl Hand {
     }
 
     /// How many messages each peer gets in a row, when there are so many at hand.
-    fn turn(&self) -> usize {
+    fn row(&self) -> usize {
         match self.streak / self.peers.max(1) / AHEAD {
             row if self.peers >= CROWD && row >= ROW => row.min(RUN),
             _ => 1,
@@ -149,14 +150,15 @@ impl Hand {
     }
 
     fn send_all(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
-        let mut turn = 1;
+        let mut row = 1;
         if self.run.len() >= RUN {
             self.peers = native::pipes(socket);
-            turn = self.turn();
+            row = self.row();
         }
+        self.turn.set_length(row);
         loop {
             while self.gone < self.run.len() {
-                match native::send_run(socket, &mut self.run[self.gone..], turn)? {
+                match native::send_run(socket, &mut self.run[self.gone..], &mut self.turn)? {
                     0 => return Ok(Stop::Full),
                     n => {
                         let bytes = self.sizes[self.gone..][..n].iter().sum();

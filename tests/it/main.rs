@@ -16,6 +16,7 @@ mod bad_bytes;
 mod bad_input;
 mod channels;
 mod config;
+mod crowd;
 mod delivery;
 mod drop_order;
 mod events;

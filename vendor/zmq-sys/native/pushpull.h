@@ -49,10 +49,16 @@ struct pushpull_flow
 };
 
 int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_);
+struct pushpull_turn
+{
+    uint64_t length;
+    uint64_t left;
+};
+
 ptrdiff_t pushpull_send_many (void *socket_,
                               zmq_msg_t *messages_,
                               size_t count_,
-                              size_t turn_);
+                              struct pushpull_turn *turn_);
 struct pushpull_waits
 {
     uint64_t pipes;

@@ -174,17 +174,19 @@ int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
 ptrdiff_t pushpull_send_many (void *socket_,
                               zmq_msg_t *messages_,
                               size_t count_,
-                              size_t turn_)
+                              struct pushpull_turn *turn_)
 {
     zmq::push_t *const socket = as_type<zmq::push_t> (socket_, ZMQ_PUSH);
     if (!socket)
         return -1;
     if (count_ == 0)
         return 0;
-    if (turn_ == 0) {
+    if (!turn_ || turn_->length == 0) {
         errno = EINVAL;
         return -1;
     }
+    if (turn_->left == 0 || turn_->left > turn_->length)
+        turn_->left = turn_->length;
     zmq::lb_t &lb = lb_of (*socket);
     //  Not as libzmq does it, at most once a millisecond: what went to one that left in that
     //  time came back only when somebody looked again, a second later.
@@ -219,7 +221,8 @@ ptrdiff_t pushpull_send_many (void *socket_,
         zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
         hold (*socket, pipe);
         const bool alone = lb_active_of (lb) == 1;
-        const size_t run = std::min (room (pipe), alone ? stride : turn_);
+        const size_t run =
+          std::min (room (pipe), alone ? stride : static_cast<size_t> (turn_->left));
         size_t written;
         if (!conflate_of (pipe))
             written = write_run (pipe, messages + sent, std::min (run, count_ - sent));
@@ -234,14 +237,20 @@ ptrdiff_t pushpull_send_many (void *socket_,
             break;
         sent += written;
         unflushed += written;
-        if (alone || turn_ > 1) {
+        if (alone || turn_->length > 1) {
             pipe.flush ();
             //  Others may hold messages from the time when they had room.
             if (unflushed != written)
                 flush_all (lb);
             unflushed = 0;
         }
-        next_pipe (lb);
+        //  What is left of a turn goes on with the next call: there is always as much left
+        //  where calls are of one size, and always for the same peers.
+        turn_->left = difference (turn_->left, written);
+        if (turn_->left == 0) {
+            turn_->left = turn_->length;
+            next_pipe (lb);
+        }
     }
     if (unflushed > 0)
         flush_all (lb);

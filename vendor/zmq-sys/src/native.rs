@@ -98,6 +98,16 @@ pub struct pushpull_flow {
     pub in_kernel: u64,
 }
 
+/// How many messages a peer gets in a row; see [`pushpull_send_many`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct pushpull_turn {
+    /// 1 or more.
+    pub length: u64,
+    /// Those that the next one still has to get, kept from call to call; 0 for all.
+    pub left: u64,
+}
+
 /// Who waits for older connections of the same peer; see [`pushpull_recv_many`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -136,13 +146,13 @@ extern "C" {
 
     /// Sends up to `count` messages of one frame each over a PUSH socket, in order, and
     /// returns how many went (each an empty message then), or -1 with the errno of
-    /// [`pushpull_send`] when none did. Of several peers with room each gets `turn` in a row,
-    /// 1 or more; a single one gets all.
+    /// [`pushpull_send`] when none did. Of several peers with room each gets a turn; a single
+    /// one gets all.
     pub fn pushpull_send_many(
         socket: *mut c_void,
         messages: *mut zmq_msg_t,
         count: usize,
-        turn: usize,
+        turn: *mut pushpull_turn,
     ) -> isize;
 
     /// Waits until another thread has something to tell the PUSH or PULL socket (if `events`

@@ -151,6 +151,12 @@ fn refuses_what_is_no_push() {
     assert_eq!(send(&push, &[b"x"]), Ok(()));
 }
 
+/// One by one to each peer.
+fn send_many(push: &Socket, messages: &mut [zmq_msg_t]) -> isize {
+    let mut turn = pushpull_turn { length: 1, left: 0 };
+    unsafe { pushpull_send_many(push.0, messages.as_mut_ptr(), messages.len(), &mut turn) }
+}
+
 #[test]
 fn batches_keep_order_and_bounds() {
     let (_folder, ipc) = ipc();
@@ -169,7 +175,7 @@ fn batches_keep_order_and_bounds() {
         while received < COUNT {
             if sent < COUNT {
                 let rest = &mut messages[sent..];
-                let many = unsafe { pushpull_send_many(push.0, rest.as_mut_ptr(), rest.len(), 1) };
+                let many = send_many(&push, rest);
                 match many {
                     -1 => assert_eq!(errno(), errno::EAGAIN),
                     many => sent += many as usize,
@@ -201,6 +207,31 @@ fn batches_keep_order_and_bounds() {
     }
 }
 
+/// What is left of a turn is the first of the next call.
+#[test]
+fn turns_go_on_from_call_to_call() {
+    let context = Context::new();
+    let push = context.push();
+    let pulls: Vec<_> = (0..2)
+        .map(|n| {
+            let pull = context.pull();
+            push.connect(&pull.bind(&format!("inproc://turns-{n}")));
+            pull
+        })
+        .collect();
+    let mut turn = pushpull_turn { length: 4, left: 0 };
+    for _ in 0..8 {
+        let mut three: Vec<_> = (0..3).map(|_| message(b"x")).collect();
+        let sent =
+            unsafe { pushpull_send_many(push.0, three.as_mut_ptr(), three.len(), &mut turn) };
+        assert_eq!(sent, 3);
+    }
+    for pull in &pulls {
+        let share = std::iter::from_fn(|| pull.recv(ZMQ_DONTWAIT)).count();
+        assert_eq!(share, 12);
+    }
+}
+
 #[test]
 fn batches_go_round() {
     let context = Context::new();
@@ -214,7 +245,7 @@ fn batches_go_round() {
         })
         .collect();
     let mut messages: Vec<_> = (0..10).map(|_| message(b"x")).collect();
-    let sent = unsafe { pushpull_send_many(push.0, messages.as_mut_ptr(), messages.len(), 1) };
+    let sent = send_many(&push, &mut messages);
     assert_eq!(sent, 10);
     let mut shares: Vec<_> = pulls
         .iter()
