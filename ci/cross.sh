@@ -36,7 +36,8 @@ rust_for() {
     packages gcc g++ libc6-dev ca-certificates libcurl4 libssl3 libxml2
     apt-cache show rust-web-src >/dev/null 2>&1 || apt-get update -q >/dev/null
     local version rust
-    version=$(apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    version=$(LC_ALL=C apt-cache policy rustc-web | awk '$1 == "Candidate:" { print $2 }')
+    [[ $version == [0-9]* ]]
     rust=$tools/rust-$version
     [[ -x $rust/usr/bin/cargo ]] || unpack_rust "$rust" "$version"
     export LD_LIBRARY_PATH=$rust/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}

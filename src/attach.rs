@@ -280,8 +280,8 @@ fn configure(socket: &Socket, kind: SocketKind, config: &Config) -> Result<(), O
 }
 
 /// How long closing waits for libzmq's threads. They take microseconds, unless
-/// one is resolving a name or the machine is very busy.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// the machine is very busy, or one is resolving a name, which is found out.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The same for a queue with inproc endpoints: libzmq keeps a socket that has
 /// called a neighbour who never came until the context ends.

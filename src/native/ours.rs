@@ -185,7 +185,10 @@ pub(crate) struct Turn(sys::pushpull_turn);
 
 impl Default for Turn {
     fn default() -> Self {
-        Self(sys::pushpull_turn { length: 1, left: 0 })
+        Self(sys::pushpull_turn {
+            length: 1,
+            ..Default::default()
+        })
     }
 }
 

@@ -195,7 +195,7 @@ impl<T: Item> Carrier<T> {
                 match self.attached.listener.next(intake.receiver(), patience) {
                     Next::Item(item) => {
                         if since.elapsed() >= REST {
-                            self.hand.has_rested();
+                            self.has_rested();
                         }
                         self.take(item);
                         // An order may have come just now, and decides first.
@@ -209,7 +209,7 @@ impl<T: Item> Carrier<T> {
                     }
                     Next::Ordered => continue,
                     Next::Idle => {
-                        self.hand.has_rested();
+                        self.has_rested();
                         self.care()?;
                         continue;
                     }
@@ -219,9 +219,15 @@ impl<T: Item> Carrier<T> {
         }
     }
 
+    /// There was nothing to be sent for a while.
+    fn has_rested(&mut self) {
+        self.again.has_rested();
+        self.hand.has_rested();
+    }
+
     fn rest(&mut self) -> Result<(), Failed> {
         self.stall.flows();
-        self.hand.has_rested();
+        self.has_rested();
         self.attached.listener.rest();
         self.care()
     }

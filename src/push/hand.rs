@@ -152,7 +152,12 @@ impl Hand {
     fn send_all(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
         let mut row = 1;
         if self.run.len() >= RUN {
-            self.peers = native::pipes(socket);
+            let peers = native::pipes(socket);
+            if peers > self.peers {
+                // They have had nothing.
+                self.streak = 0;
+            }
+            self.peers = peers;
             row = self.row();
         }
         self.turn.set_length(row);

@@ -38,7 +38,7 @@
 namespace
 {
 //  How long a caller waits for an I/O thread, and how much longer for one that is kept from
-//  running, where that saves messages; PATIENCE_MS and STARVED_MS in native.rs.
+//  running, where it is worth that; PATIENCE_MS and STARVED_MS in native.rs.
 const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
 

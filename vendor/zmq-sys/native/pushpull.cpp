@@ -312,7 +312,7 @@ int pushpull_awake (void *context_)
                   ctx, zmq::ctx_t::reaper_tid + 1 + static_cast<uint32_t> (i),
                   looking);
         }
-        mission.run ();
+        mission.run (starved);
         return mission.all_back () ? 1 : 0;
     }
     catch (...) {

@@ -53,6 +53,8 @@ struct pushpull_turn
 {
     uint64_t length;
     uint64_t left;
+    uint64_t at;
+    uint64_t whose;
 };
 
 ptrdiff_t pushpull_send_many (void *socket_,

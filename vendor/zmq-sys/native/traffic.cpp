@@ -171,6 +171,70 @@ int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_)
     return 0;
 }
 
+namespace
+{
+//  Several messages in a row for each pipe, where that is asked for.
+//
+//  Rows go round by themselves, beside single messages, which leave the same peer out each
+//  time otherwise where both come by turns. And what is left of one goes on with the next
+//  call: there is always as much left where calls are of one size, and for the same peers.
+class rows_t
+{
+  public:
+    rows_t (zmq::lb_t &lb_, pushpull_turn &turn_) :
+        _lb (lb_), _turn (turn_), _single (lb_current_of (lb_))
+    {
+        if (_turn.length > 1)
+            go_to (static_cast<out_pipes_t::size_type> (_turn.at));
+    }
+
+    ~rows_t ()
+    {
+        if (_turn.length == 1)
+            return;
+        _turn.at = lb_current_of (_lb);
+        go_to (_single);
+    }
+
+    //  How many are left for the pipe whose turn it is.
+    size_t left (const zmq::pipe_t &pipe_)
+    {
+        if (_turn.length == 1)
+            return 1;
+        //  Only compared: it may be gone, and another one be there.
+        const uint64_t whose = reinterpret_cast<uintptr_t> (&pipe_);
+        if (_turn.whose != whose || _turn.left == 0) {
+            _turn.whose = whose;
+            _turn.left = _turn.length;
+        }
+        _turn.left = std::min (_turn.left, _turn.length);
+        return static_cast<size_t> (_turn.left);
+    }
+
+    //  Takes as many from it, and tells whether it is the next one's turn.
+    bool is_over (size_t written_)
+    {
+        if (_turn.length == 1)
+            return true;
+        _turn.left = difference (_turn.left, written_);
+        return _turn.left == 0;
+    }
+
+  private:
+    void go_to (out_pipes_t::size_type at_)
+    {
+        lb_current_of (_lb) = at_ < lb_active_of (_lb) ? at_ : 0;
+    }
+
+    zmq::lb_t &_lb;
+    pushpull_turn &_turn;
+    const out_pipes_t::size_type _single;
+
+    rows_t (const rows_t &);
+    rows_t &operator= (const rows_t &);
+};
+}
+
 ptrdiff_t pushpull_send_many (void *socket_,
                               zmq_msg_t *messages_,
                               size_t count_,
@@ -185,8 +249,6 @@ ptrdiff_t pushpull_send_many (void *socket_,
         errno = EINVAL;
         return -1;
     }
-    if (turn_->left == 0 || turn_->left > turn_->length)
-        turn_->left = turn_->length;
     zmq::lb_t &lb = lb_of (*socket);
     //  Not as libzmq does it, at most once a millisecond: what went to one that left in that
     //  time came back only when somebody looked again, a second later.
@@ -202,6 +264,7 @@ ptrdiff_t pushpull_send_many (void *socket_,
     //  Whoever sends runs ends them with a large message.
     zmq::msg_t &last = messages[count_ - 1];
     make_room_for (*socket, last.check () ? last.size () : 0);
+    rows_t rows (lb, *turn_);
     size_t sent = 0;
     size_t unflushed = 0;
     bool asked = false;
@@ -221,8 +284,7 @@ ptrdiff_t pushpull_send_many (void *socket_,
         zmq::pipe_t &pipe = *lb_pipes_of (lb)[lb_current_of (lb)];
         hold (*socket, pipe);
         const bool alone = lb_active_of (lb) == 1;
-        const size_t run =
-          std::min (room (pipe), alone ? stride : static_cast<size_t> (turn_->left));
+        const size_t run = std::min (room (pipe), alone ? stride : rows.left (pipe));
         size_t written;
         if (!conflate_of (pipe))
             written = write_run (pipe, messages + sent, std::min (run, count_ - sent));
@@ -244,13 +306,8 @@ ptrdiff_t pushpull_send_many (void *socket_,
                 flush_all (lb);
             unflushed = 0;
         }
-        //  What is left of a turn goes on with the next call: there is always as much left
-        //  where calls are of one size, and always for the same peers.
-        turn_->left = difference (turn_->left, written);
-        if (turn_->left == 0) {
-            turn_->left = turn_->length;
+        if (rows.is_over (written))
             next_pipe (lb);
-        }
     }
     if (unflushed > 0)
         flush_all (lb);

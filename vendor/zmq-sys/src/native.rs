@@ -4,8 +4,9 @@
 //!
 //! Every function answers -1 and sets errno (read it with `zmq_errno`) when it fails;
 //! none blocks beyond [`PATIENCE_MS`], throws or aborts, but that those which save messages
-//! at an end, [`pushpull_recall`] and [`pushpull_let_in`], may take [`STARVED_MS`] more, and
-//! [`pushpull_poll`] waits as long as it is told to.
+//! at an end, [`pushpull_recall`] and [`pushpull_let_in`], and the question whether somebody
+//! is there at all, [`pushpull_awake`], may take [`STARVED_MS`] more, and [`pushpull_poll`]
+//! waits as long as it is told to.
 //! `socket` must be a live socket of libzmq and belongs to the calling thread, as with
 //! libzmq's own functions.
 
@@ -17,7 +18,7 @@ use crate::ffi::zmq_msg_t;
 /// microseconds, unless it resolves a name.
 pub const PATIENCE_MS: u64 = 25;
 
-/// How much longer one waits that saves messages, as long as no thread of the process is
+/// How much longer some of them wait, as long as no thread of the process is
 /// seen to resolve a name twice, [`PATIENCE_MS`] apart: on a machine that is very busy an
 /// I/O thread may have to wait for its turn.
 pub const STARVED_MS: u64 = 500;
@@ -100,12 +101,17 @@ pub struct pushpull_flow {
 
 /// How many messages a peer gets in a row; see [`pushpull_send_many`].
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct pushpull_turn {
     /// 1 or more.
     pub length: u64,
-    /// Those that the next one still has to get, kept from call to call; 0 for all.
+    /// Those that the one whose turn it is still has to get. This and the others are 0 at
+    /// first, and kept from call to call.
     pub left: u64,
+    /// Its place,
+    pub at: u64,
+    /// and who it is.
+    pub whose: u64,
 }
 
 /// Who waits for older connections of the same peer; see [`pushpull_recv_many`].
@@ -161,7 +167,8 @@ extern "C" {
     /// time is up, and -1 with `EINTR` for a signal. With one system call, so two things must
     /// just have been seen, or a wake-up is missed: that nothing can be sent or received, by
     /// the functions here, and that the bell has no message, by a `zmq_msg_recv` that found
-    /// none. (On Windows it is `zmq_poll`.)
+    /// none. With `events` 0 it hears what the socket is told, as pipes end, when it has
+    /// waited. (On Windows it is `zmq_poll`.)
     pub fn pushpull_poll(
         socket: *mut c_void,
         events: c_short,
@@ -277,7 +284,7 @@ extern "C" {
     /// `zmq_close`.
     pub fn pushpull_id(socket: *mut c_void) -> c_int;
 
-    /// Whether every I/O thread of a context answers within [`PATIENCE_MS`]: 1, else 0.
+    /// Whether every I/O thread of a context answers in time: 1, else 0.
     pub fn pushpull_awake(context: *mut c_void) -> c_int;
 
     /// After `zmq_close`: 1 when the socket that was at this address and had this number,

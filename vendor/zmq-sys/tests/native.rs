@@ -151,9 +151,16 @@ fn refuses_what_is_no_push() {
     assert_eq!(send(&push, &[b"x"]), Ok(()));
 }
 
+fn turn_of(length: u64) -> pushpull_turn {
+    pushpull_turn {
+        length,
+        ..pushpull_turn::default()
+    }
+}
+
 /// One by one to each peer.
 fn send_many(push: &Socket, messages: &mut [zmq_msg_t]) -> isize {
-    let mut turn = pushpull_turn { length: 1, left: 0 };
+    let mut turn = turn_of(1);
     unsafe { pushpull_send_many(push.0, messages.as_mut_ptr(), messages.len(), &mut turn) }
 }
 
@@ -207,29 +214,42 @@ fn batches_keep_order_and_bounds() {
     }
 }
 
-/// What is left of a turn is the first of the next call.
+/// What is left of a turn is the first of the next call, whatever goes one by one meanwhile,
+/// and nobody gets what is left of the turn of another one that is full.
 #[test]
 fn turns_go_on_from_call_to_call() {
     let context = Context::new();
     let push = context.push();
-    let pulls: Vec<_> = (0..2)
+    let pulls: Vec<_> = (0..4)
         .map(|n| {
             let pull = context.pull();
+            // Together with the other side's it is room for so many.
+            pull.set(ZMQ_RCVHWM, if n == 3 { 2 } else { 1000 });
+            push.set(ZMQ_SNDHWM, if n == 3 { 1 } else { 1000 });
             push.connect(&pull.bind(&format!("inproc://turns-{n}")));
             pull
         })
         .collect();
-    let mut turn = pushpull_turn { length: 4, left: 0 };
-    for _ in 0..8 {
-        let mut three: Vec<_> = (0..3).map(|_| message(b"x")).collect();
-        let sent =
-            unsafe { pushpull_send_many(push.0, three.as_mut_ptr(), three.len(), &mut turn) };
-        assert_eq!(sent, 3);
+    let mut turn = turn_of(4);
+    let mut sent = 0;
+    for round in 0..40 {
+        let mut six: Vec<_> = (0..6).map(|_| message(b"x")).collect();
+        sent += unsafe { pushpull_send_many(push.0, six.as_mut_ptr(), six.len(), &mut turn) };
+        if round % 2 == 0 {
+            sent += send_many(&push, &mut [message(b"x")]);
+        }
+        if round % 4 == 0 {
+            assert_eq!(send(&push, &[b"x", b"y"]), Ok(()));
+        }
     }
-    for pull in &pulls {
-        let share = std::iter::from_fn(|| pull.recv(ZMQ_DONTWAIT)).count();
-        assert_eq!(share, 12);
-    }
+    assert_eq!(sent, 40 * 6 + 20);
+    let shares = pulls[..3].iter().map(|pull| {
+        let frames = std::iter::from_fn(|| pull.recv(ZMQ_DONTWAIT));
+        frames.filter(|body| body == b"x").count()
+    });
+    let shares: Vec<_> = shares.collect();
+    let (least, most) = (shares.iter().min().unwrap(), shares.iter().max().unwrap());
+    assert!(most - least <= 4 + 2, "{shares:?}");
 }
 
 #[test]
