@@ -233,6 +233,7 @@ fn turns_go_on_from_call_to_call() {
     let mut turn = turn_of(4);
     let mut sent = 0;
     for round in 0..40 {
+        while pulls[3].recv(ZMQ_DONTWAIT).is_some() {}
         let mut six: Vec<_> = (0..6).map(|_| message(b"x")).collect();
         sent += unsafe { pushpull_send_many(push.0, six.as_mut_ptr(), six.len(), &mut turn) };
         if round % 2 == 0 {
