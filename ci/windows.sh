@@ -6,7 +6,8 @@ set -euo pipefail
 
 # Tests that are left out under Wine, and why. What is written for Linux alone (costs,
 # fork, signals, ipc_file, ipc_paths, zmq-sys's faults) is not even built; where a test is
-# for each transport it runs over tcp only, since Wine has no Unix sockets.
+# for each transport it runs over tcp only, since Wine has no Unix sockets. One of zmq-sys's
+# is marked as Linux's where it stands.
 skipped=(
     # Wine keeps an exclusive port from being bound again while old connections are in
     # TIME_WAIT, for a minute. Windows does not.

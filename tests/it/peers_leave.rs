@@ -233,7 +233,9 @@ fn a_drain_that_waits_for_libzmq_hears_of_a_peer_that_leaves() {
         drop(deaf);
         let pull = Pull::connect(&address).unwrap();
         while number(&pull.recv_timeout(LONG).unwrap()) + 1 < count {}
-        drop(drain.join());
+        let failure = drain.join().unwrap().err().map(|e| e.failure().clone());
+        // Not Ok if something was just being written to it.
+        assert!(matches!(failure, None | Some(DrainFailure::PeerLeft)));
     });
 }
 
