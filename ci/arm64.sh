@@ -77,7 +77,7 @@ tests() {
     # wait most of the time.
     PUSHPULL_TEST_PATIENCE=4 PUSHPULL_TEST_NO_MEMORY=1 emulated \
         "${cargo[@]}" test --locked "${how[@]}" --features cli --lib --tests -- \
-        --test-threads=8 "${skipped[@]/#/--skip=}"
+        --test-threads=4 "${skipped[@]/#/--skip=}"
 }
 
 step "tools" tools
