@@ -37,9 +37,11 @@ use carrier::{Carrier, Ended};
 /// what had arrived in the kernel's buffers, as far as it can be read in 25 ms.
 /// Over tcp it waits for what is still on its way, until nothing has come for
 /// 5 ms, and no longer than 20. What arrives later is lost, and its sender
-/// believes it sent: of one that goes on, what both kernels hold, and what it is
-/// just writing ([`Stats::in_doubt`](crate::Stats::in_doubt) of a Push). A
-/// warning in the log tells of how many peers there was more. With a stock
+/// believes it sent: of one that goes on, what both kernels hold. What it is just
+/// writing it counts ([`Stats::in_doubt`](crate::Stats::in_doubt) of a Push). A
+/// warning in the log tells of peers that were seen sending. Over `ipc`, on Linux,
+/// a peer can send nothing more once that has begun, so nothing is lost that is
+/// not counted, unless the log tells that there was not enough time. With a stock
 /// libzmq all that the kernel has is lost. So end the senders first, with
 /// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
 #[must_use = "dropping a queue ends it"]

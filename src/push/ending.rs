@@ -134,8 +134,13 @@ impl<T: Item> Carrier<T> {
         }
         self.counters.in_doubt.add(lost);
         self.in_doubt += lost as u64;
+        let level = match count + lost {
+            0 => log::Level::Debug,
+            _ => log::Level::Warn,
+        };
         say(|| {
-            log::warn!(
+            log::log!(
+                level,
                 "{}: {} peers left, and {count} messages that waited for them {}; lost {lost}",
                 self.name,
                 rescued.peers,

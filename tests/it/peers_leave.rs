@@ -150,6 +150,38 @@ fn a_first_message_of_many_frames_that_was_being_written_is_in_doubt() {
     });
 }
 
+/// Its kernel takes nothing more from the moment of the last look on.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_close_over_ipc_loses_nothing_uncounted_of_a_sender_that_goes_on() {
+    undisturbed(60, || {
+        for _ in 0..100 {
+            let wire = Wire::new("ipc");
+            let pull = Pull::open(Config::bind(&wire.address()).capacity(1)).unwrap();
+            let push = Push::connect(&at(&pull)).unwrap();
+            let stopper = push.stopper();
+            let sending = std::thread::spawn(move || {
+                let mut accepted = 0;
+                while push.send(numbered(accepted, 100)).is_ok() {
+                    accepted += 1;
+                }
+                let unsent = push.abort();
+                let in_doubt = unsent.stats().in_doubt;
+                (accepted, unsent.count() as u64 + in_doubt)
+            });
+            pull.recv_timeout(LONG).unwrap();
+            let received = 1 + pull.close().unwrap().count() as u64;
+            stopper.stop();
+            let (accepted, told) = sending.join().unwrap();
+            let lost = accepted - received.min(accepted);
+            assert!(
+                lost <= told,
+                "{lost} neither came nor are told of, but {told}"
+            );
+        }
+    });
+}
+
 /// Of messages that are about as large as a read, too.
 #[test]
 #[cfg(target_os = "linux")]

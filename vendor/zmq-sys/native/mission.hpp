@@ -190,6 +190,12 @@ struct visit_t
         if (!engine)
             return;
         stop_polling (*engine);
+#if defined __linux__
+        //  What the peer has written can still be read, and it can write no more, which it
+        //  hears with its next write: nothing is between the last look here and the close.
+        if (is_local (*engine))
+            shutdown (fd_of (*engine), SHUT_RD);
+#endif
         const size_t bytes = bytes_in_kernel (*engine);
         //  None is smaller than a batch, but for those at both ends. (The engine has another
         //  number there, see large.cpp.)
