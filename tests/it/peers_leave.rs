@@ -275,7 +275,7 @@ fn a_drain_that_waits_for_libzmq_hears_of_a_peer_that_leaves() {
 fn what_is_in_doubt_at_an_abort_is_counted_for_each_peer() {
     over_ipc_and_tcp(60, |wire| {
         // On a busy machine the kernels may have had room for all when it ended.
-        let any_gone = (0..5).any(|_| gone_with_an_abort(wire) > 0);
+        let any_gone = (0..20).any(|_| gone_with_an_abort(wire) > 0);
         assert!(any_gone, "no write was under way");
     });
 }
