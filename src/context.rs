@@ -18,7 +18,7 @@ use std::{
     mem::ManuallyDrop,
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use zmq_sys as sys;
@@ -144,7 +144,8 @@ impl Context {
     /// Returns when libzmq has let go of closed sockets, so that no descriptor
     /// outlives a queue. Takes the queue's last handle along.
     pub(crate) fn wait_until_gone(self, sockets: &[Identity], patience: Duration) {
-        let gone = |id: &Identity| native::wait_until_gone(&self, *id, patience);
+        let until = Instant::now() + patience;
+        let gone = |id: &Identity| native::wait_until_gone(&self, *id, until);
         if sockets.iter().all(gone) {
             return;
         }

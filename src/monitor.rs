@@ -293,6 +293,11 @@ impl Monitor {
         self.peers.load(Relaxed)
     }
 
+    /// How many there have been in all.
+    pub(crate) fn joined(&self) -> u64 {
+        self.joined.load(Relaxed)
+    }
+
     /// Peers that left in the middle of a write since the last time, and the
     /// bytes of it that the kernel did not get.
     pub(crate) fn take_torn(&self) -> (u64, u64) {
@@ -307,7 +312,7 @@ impl Monitor {
         if self.blind {
             return WaitingFor::RoomAtPeers;
         }
-        match (self.peers(), self.joined.load(Relaxed)) {
+        match (self.peers(), self.joined()) {
             (0, 0) => WaitingFor::FirstPeer,
             (0, _) => WaitingFor::PeerToReturn,
             _ => WaitingFor::RoomAtPeers,
@@ -326,7 +331,7 @@ impl Monitor {
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
         stats.peers = self.peers() as u64;
-        stats.peers_left = self.joined.load(Relaxed).saturating_sub(stats.peers);
+        stats.peers_left = self.joined().saturating_sub(stats.peers);
         stats.reconnects = self.reconnects.load(Relaxed);
         stats.events_dropped = self.dropped.load(Relaxed);
         stats.last_error = self.known.glance().and_then(|known| known.last_error);

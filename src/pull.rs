@@ -38,10 +38,11 @@ use carrier::{Carrier, Ended};
 /// Over tcp it waits for what is still on its way, until nothing has come for
 /// 5 ms, and no longer than 20. What arrives later is lost, and its sender
 /// believes it sent: of one that goes on, what both kernels hold. What it is just
-/// writing it counts ([`Stats::in_doubt`](crate::Stats::in_doubt) of a Push). A
+/// writing a Push counts ([`Stats::in_doubt`](crate::Stats::in_doubt)). A
 /// warning in the log tells of peers that were seen sending. Over `ipc`, on Linux,
-/// a peer can send nothing more once that has begun, so nothing is lost that is
-/// not counted, unless the log tells that there was not enough time. With a stock
+/// a peer that is there can send nothing more once that has begun, so nothing is
+/// lost that a Push does not count, unless the log tells that there was not enough
+/// time. With a stock
 /// libzmq all that the kernel has is lost. So end the senders first, with
 /// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
 #[must_use = "dropping a queue ends it"]
@@ -239,7 +240,7 @@ impl<T: Item> Pull<T> {
     /// within one (ten over tcp): first it reads what has come, then it takes no
     /// more connections and removes its socket file, then it takes out of libzmq
     /// what is complete there, then it is gone. (On a machine that keeps libzmq's
-    /// thread from running it waits for that, up to half a second.)
+    /// thread thread from running it waits for that, up to a second.)
     ///
     /// What nobody had received yet comes back. See
     /// [what happens to messages](#what-happens-to-messages).

@@ -388,7 +388,7 @@ impl<T: Item> Push<T> {
     /// Blocks until the kernel has all of it and, on Linux, over `ipc` the peer
     /// has read it from there, over `tcp` it was all sent to the peer's kernel; or
     /// until the deadline has passed, or somebody called [`Stopper::stop`]; at
-    /// most 50 ms longer than `deadline` (and up to half a second more where
+    /// most 50 ms longer than `deadline` (and up to a second more where
     /// [`abort`](Self::abort) may take that). What this side's kernel has by then
     /// counts as handed over: it arrives also after this process has ended, as
     /// long as the peer lives and reads. (Over `ipc` a peer with a stock libzmq may
@@ -427,7 +427,7 @@ impl<T: Item> Push<T> {
 
     /// Ends at once, within 50 ms whatever state the queue is in, and gives back
     /// every message that went nowhere. (On a machine that keeps libzmq's thread
-    /// from running it waits for that, up to half a second, in order to give back
+    /// from running it waits for that, up to a second, in order to give back
     /// what it holds.)
     pub fn abort(mut self) -> Unsent<T> {
         self.control.stop();

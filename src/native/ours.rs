@@ -308,18 +308,18 @@ pub(crate) fn identity(socket: &Socket) -> Identity {
 
 /// Waits until a closed socket, its connections and their descriptors are gone,
 /// and tells whether they are.
-pub(crate) fn wait_until_gone(context: &Context, identity: Identity, patience: Duration) -> bool {
+pub(crate) fn wait_until_gone(context: &Context, identity: Identity, until: Instant) -> bool {
     let since = Instant::now();
     let mut doubted = false;
     let Identity { address, number } = identity;
     // SAFETY: the context lives as long as the handle that we were given; the
     // socket's address is only compared.
     while unsafe { sys::pushpull_gone(context.raw(), address as *mut c_void, number) } == 0 {
-        let waited = since.elapsed();
-        if waited >= patience {
+        let now = Instant::now();
+        if now >= until {
             return false;
         }
-        if waited >= UNUSUAL && !doubted {
+        if now - since >= UNUSUAL && !doubted {
             doubted = true;
             // SAFETY: as above.
             if unsafe { sys::pushpull_awake(context.raw()) } == 0 {

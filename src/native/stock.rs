@@ -179,7 +179,7 @@ pub(crate) fn identity(_: &Socket) -> Identity {
 }
 
 /// Stock libzmq can't tell this either.
-pub(crate) fn wait_until_gone(_: &Context, _: Identity, _: Duration) -> bool {
+pub(crate) fn wait_until_gone(_: &Context, _: Identity, _: Instant) -> bool {
     true
 }
 

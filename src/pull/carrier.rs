@@ -256,12 +256,18 @@ impl<T: Item> Carrier<T> {
         let until = Instant::now() + PATIENCE;
         let mut quiet_at = Instant::now();
         loop {
+            let joined = self.attached.monitor.joined();
+            // Connections that have just come in count, too. It fails only when
+            // the context has ended.
+            let _ = self.care();
             let come = native::let_in(&self.attached.socket);
             let now = Instant::now();
+            let more_came = self.attached.monitor.joined() > joined;
             if come.coming > 0 {
                 quiet_at = now + QUIET;
             }
-            let over = come.cut + come.unasked > 0 || now >= quiet_at.min(until);
+            let quiet = now >= quiet_at && !more_came;
+            let over = come.cut + come.unasked > 0 || quiet || now >= until;
             let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
@@ -338,9 +344,6 @@ impl<T: Item> Carrier<T> {
     }
 
     fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
-        // Connections that have just come in count, too. It fails only when the
-        // context has ended.
-        let _ = self.care();
         let patience = self.let_in();
         let waiting = native::waiting(&self.attached.socket);
         // This ends the connections that came in. What they had received whole

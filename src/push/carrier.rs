@@ -386,7 +386,8 @@ impl<T: Item> Carrier<T> {
 
     fn send_some(&mut self) -> Result<Stop, Failed> {
         for hand in [&mut self.again, &mut self.hand] {
-            match hand.send(&self.attached.socket, &self.counters) {
+            let joined = self.attached.monitor.joined();
+            match hand.send(&self.attached.socket, joined, &self.counters) {
                 Ok(Stop::Done) => {}
                 Ok(stop) => return Ok(stop),
                 Err(failure) => return Err(Failed("send", failure)),

@@ -21,8 +21,10 @@ pub(super) struct Hand {
     sizes: Vec<usize>,
     /// The sum of those.
     bytes: usize,
-    /// How many peers there were when there was much to be sent.
+    /// How many peers there were when there was much to be sent, and how many had
+    /// ever come.
     peers: usize,
+    joined: u64,
     /// How many messages have gone since there was nothing to be sent.
     streak: usize,
     turn: native::Turn,
@@ -140,24 +142,35 @@ impl Hand {
         }
     }
 
-    /// Gives libzmq what it takes, and counts it. On an error nothing is lost:
+    /// Gives libzmq what it takes, and counts it; so many peers have ever
+    /// `joined`. On an error nothing is lost:
     /// the hand still has all that libzmq had not taken.
-    pub(super) fn send(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
-        match self.send_all(socket, counters) {
+    pub(super) fn send(
+        &mut self,
+        socket: &Socket,
+        joined: u64,
+        counters: &Counters,
+    ) -> Result<Stop, Failure> {
+        match self.send_all(socket, joined, counters) {
             Err(failure) if failure.is_peer_gone() => Ok(Stop::Left),
             other => other,
         }
     }
 
-    fn send_all(&mut self, socket: &Socket, counters: &Counters) -> Result<Stop, Failure> {
+    fn send_all(
+        &mut self,
+        socket: &Socket,
+        joined: u64,
+        counters: &Counters,
+    ) -> Result<Stop, Failure> {
         let mut row = 1;
         if self.run.len() >= RUN {
             let peers = native::pipes(socket);
-            if peers > self.peers {
-                // They have had nothing.
+            if peers > self.peers || joined > self.joined {
+                // Who has just come has had nothing.
                 self.streak = 0;
             }
-            self.peers = peers;
+            (self.peers, self.joined) = (peers, joined);
             row = self.row();
         }
         self.turn.set_length(row);

@@ -15,6 +15,7 @@ mod back_pressure;
 mod bad_bytes;
 mod bad_input;
 mod channels;
+mod closes;
 mod config;
 mod crowd;
 mod delivery;

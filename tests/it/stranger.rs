@@ -57,6 +57,12 @@ impl Line {
     #[cfg(target_os = "linux")]
     pub fn crams(&self, bytes: &[u8]) -> usize {
         either!(self, s => s.set_write_timeout(Some(Duration::from_millis(300))).unwrap());
+        self.takes(bytes)
+    }
+
+    /// Says what is taken until it is hung up on, and tells how many bytes.
+    #[cfg(target_os = "linux")]
+    pub fn takes(&self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() {
             match (&mut &*self).write(&bytes[taken..]) {
@@ -126,18 +132,28 @@ impl Stranger {
     /// Shakes hands as a ZMTP 3 peer does: it says nothing more before the
     /// other side has answered.
     pub fn shakes_hands(&mut self, socket_type: &str) -> &mut Self {
-        self.say(&shaken_hands(socket_type));
-        self.hears(64);
-        let size = self.hears(2)[1];
-        let answer = self.hears(size.into());
-        assert!(answer.starts_with(b"\x05READY"), "{answer:?}");
+        self.tries_to_shake_hands(socket_type).unwrap();
         self
     }
 
+    /// The other side may hang up meanwhile.
+    pub fn tries_to_shake_hands(&mut self, socket_type: &str) -> io::Result<()> {
+        self.say(&shaken_hands(socket_type));
+        self.tries_to_hear(64)?;
+        let size = self.tries_to_hear(2)?[1];
+        let answer = self.tries_to_hear(size.into())?;
+        assert!(answer.starts_with(b"\x05READY"), "{answer:?}");
+        Ok(())
+    }
+
     pub fn hears(&mut self, bytes: usize) -> Vec<u8> {
+        self.tries_to_hear(bytes).unwrap()
+    }
+
+    fn tries_to_hear(&self, bytes: usize) -> io::Result<Vec<u8>> {
         let mut heard = vec![0; bytes];
-        (&self.0).read_exact(&mut heard).unwrap();
-        heard
+        (&self.0).read_exact(&mut heard)?;
+        Ok(heard)
     }
 }
 

@@ -127,6 +127,8 @@ struct visit_t
     //  Whether it was let in, and whether there was no time for all.
     bool asked;
     bool cut;
+    //  Its peer can write no more.
+    bool shut;
     //  More came meanwhile than was there at first.
     bool sending;
     //  More may be on its way to this kernel, as room was made here.
@@ -148,6 +150,7 @@ struct visit_t
         reads (0),
         asked (false),
         cut (false),
+        shut (false),
         sending (false),
         coming (false),
         lost (0)
@@ -191,10 +194,10 @@ struct visit_t
             return;
         stop_polling (*engine);
 #if defined __linux__
-        //  What the peer has written can still be read, and it can write no more, which it
-        //  hears with its next write: nothing is between the last look here and the close.
-        if (is_local (*engine))
-            shutdown (fd_of (*engine), SHUT_RD);
+        //  What the peer has written can still be read, and it can write no more: nothing
+        //  is between the last look here and the close, and what it could not write it
+        //  still has, and knows.
+        shut = is_local (*engine) && shutdown (fd_of (*engine), SHUT_RD) == 0;
 #endif
         const size_t bytes = bytes_in_kernel (*engine);
         //  None is smaller than a batch, but for those at both ends. (The engine has another
@@ -213,11 +216,15 @@ struct visit_t
         if (reads == 0)
             return false;
         const bool last = bytes_in_kernel (*engine) == 0;
-        //  Behind all is the end of the stream, for which a session that calls would call
-        //  again.
-        if (!last || !is_calling (*session ()))
+        //  Behind all is the end of the stream. A session that calls would call again for
+        //  it; and where it is of our own making the connection would end, and its peer
+        //  call again, while we still listen.
+        if (!last || !(shut || is_calling (*session ())))
             engine->in_event ();
-        reads = last ? 0 : reads - 1;
+        if (!shut)
+            --reads;
+        if (last)
+            reads = 0;
         return reads > 0;
     }
 

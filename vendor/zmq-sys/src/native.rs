@@ -237,8 +237,9 @@ extern "C" {
 
     /// Has all that was sent to a PULL socket, and has arrived, come in: what its
     /// connections have read and had no room for, and what the kernel has for them. Those
-    /// that were asked read no more by themselves after that: it is for a socket that is
-    /// about to be closed. Returns 1, or 0 if no I/O thread answered. `out` may be NULL.
+    /// that were asked read no more by themselves after that, and over ipc on Linux their
+    /// peers can write no more: it is for a socket that is about to be closed. Returns 1,
+    /// or 0 if no I/O thread answered. `out` may be NULL.
     pub fn pushpull_let_in(socket: *mut c_void, out: *mut pushpull_come) -> c_int;
 
     /// Counts messages: `outbound` those accepted and not yet pulled by an engine,

@@ -1,0 +1,259 @@
+//! What a Pull gives back that closes: all that had arrived.
+
+use std::net::TcpListener;
+
+use pushpull::{Config, Pull, Push};
+
+use crate::{
+    harness::*,
+    stranger::{Line, Stranger},
+};
+
+#[test]
+fn a_close_gives_back_all_that_many_peers_left_behind() {
+    const PEERS: u64 = 200;
+    const EACH: u64 = 1000;
+    over_ipc_and_tcp(60, |wire| {
+        let pull = Pull::open(Config::bind(&wire.address()).capacity(1)).unwrap();
+        let context = pushpull::Context::new().unwrap();
+        for peer in 0..PEERS {
+            let push = Push::open(Config::connect(&at(&pull)).context(&context)).unwrap();
+            for n in 0..EACH {
+                push.send(numbered(peer * EACH + n, 8)).unwrap();
+            }
+            push.drain(LONG).unwrap();
+        }
+        // One that has left may not have joined yet, as seen from here.
+        eventually("all have left", || pull.stats().peers_left == PEERS);
+        let mut last = [None; PEERS as usize];
+        let mut count = 0;
+        for message in pull.close().unwrap() {
+            let n = number(&message);
+            let last = &mut last[(n / EACH) as usize];
+            assert!(last.is_none_or(|last| n == last + 1), "{n} after {last:?}");
+            *last = Some(n);
+            count += 1;
+        }
+        assert_eq!(count, PEERS * EACH);
+    });
+}
+
+#[test]
+fn a_close_gives_back_all_that_a_drained_sender_had_sent() {
+    over_ipc_and_tcp(60, |wire| {
+        // A buffer full of small ones, and all that the kernel takes of large ones; over
+        // tcp that of the sender, too.
+        for (count, size) in [(9_000, 8), (40, 100_000)] {
+            let config = Config::bind(&wire.address()).capacity(8);
+            let pull = Pull::open(config.high_water_mark(10)).unwrap();
+            let push = Push::connect(&at(&pull)).unwrap();
+            let sender = std::thread::spawn(move || {
+                for i in 0..count {
+                    push.send(numbered(i, size)).unwrap();
+                }
+                push.drain(LONG).unwrap();
+            });
+            // A little at a time, as long as the sender waits for that.
+            let mut next = 0;
+            while !sender.is_finished() {
+                if let Ok(message) = pull.recv_timeout(ms(1)) {
+                    assert_eq!(number(&message), next);
+                    next += 1;
+                }
+            }
+            sender.join().unwrap();
+            for message in pull.close().unwrap() {
+                assert_eq!(number(&message), next);
+                next += 1;
+            }
+            assert_eq!(next, count, "of {size} bytes");
+        }
+    });
+}
+
+/// It has read a part, and found room for less; the rest is in its kernel. Over tcp
+/// what it has not read may still be in the sender's. Alone, as there are 25 ms for it.
+#[test]
+fn a_close_gives_back_all_that_had_come_from_a_sender_that_stays() {
+    undisturbed_over_bare_streams(60, |wire| {
+        let count = match (wire.transport, cfg!(target_os = "linux")) {
+            ("ipc", true) => 1_600,
+            ("ipc", false) => 60,
+            _ => 600,
+        };
+        let message = |n: u64| [&[0, 98][..], numbered(n, 98).as_bytes()].concat();
+        let said: Vec<_> = (0..count).flat_map(message).collect();
+        let comes_back = |pull: Pull, mut sender: Stranger| {
+            sender.shakes_hands("PUSH").say(&said);
+            eventually("the channel is full", || pull.stats().depth == 1);
+            let back: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
+            assert!(back.iter().copied().eq(0..count), "{} came", back.len());
+        };
+        let small = |config: Config| Pull::open(config.capacity(1).high_water_mark(10)).unwrap();
+
+        let pull = small(Config::bind(&wire.address()));
+        let sender = Stranger::call(&at(&pull));
+        comes_back(pull, sender);
+
+        if wire.transport == "tcp" {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("tcp://{}", listener.local_addr().unwrap());
+            let pull = small(Config::connect(&address));
+            let line = Line::Tcp(listener.accept().unwrap().0);
+            line.patience(LONG);
+            comes_back(pull, Stranger(line));
+        }
+    });
+}
+
+/// Of messages that are about as large as a read, too.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_close_gives_back_all_that_the_kernel_took_of_a_sender_that_stays() {
+    undisturbed(60, || {
+        for size in [100, 20_000, 70_000, 130_000, 200_000] {
+            let wire = Wire::new("ipc");
+            let config = Config::bind(&wire.address()).capacity(1).high_water_mark(2);
+            let pull = Pull::open(config).unwrap();
+            let sender = Stranger::call(&at(&pull));
+            sender.0.buffers(1 << 20);
+            let mut sender = sender;
+            sender.shakes_hands("PUSH");
+            let message = |n: u64| {
+                let header = [&[2][..], &(size as u64).to_be_bytes()].concat();
+                [&header, numbered(n, size).as_bytes()].concat()
+            };
+            let count = (4 << 20) / size as u64;
+            let said: Vec<_> = (0..count).flat_map(message).collect();
+            let taken = sender.0.crams(&said) / message(0).len();
+            assert!(taken < count as usize, "it took all of {size} bytes");
+            let back: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
+            assert!(
+                back.iter().copied().eq(0..taken as u64),
+                "{} of {taken} of {size}",
+                back.len()
+            );
+        }
+    });
+}
+
+/// Its kernel takes nothing more from the moment of the last look on.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_close_over_ipc_loses_nothing_uncounted_of_a_sender_that_goes_on() {
+    undisturbed(60, || {
+        for _ in 0..100 {
+            let wire = Wire::new("ipc");
+            let pull = Pull::open(Config::bind(&wire.address()).capacity(1)).unwrap();
+            let push = Push::connect(&at(&pull)).unwrap();
+            let stopper = push.stopper();
+            let sending = std::thread::spawn(move || {
+                let mut accepted = 0;
+                while push.send(numbered(accepted, 100)).is_ok() {
+                    accepted += 1;
+                }
+                let unsent = push.abort();
+                let in_doubt = unsent.stats().in_doubt;
+                (accepted, unsent.count() as u64 + in_doubt)
+            });
+            pull.recv_timeout(LONG).unwrap();
+            let received = 1 + pull.close().unwrap().count() as u64;
+            stopper.stop();
+            let (accepted, told) = sending.join().unwrap();
+            let lost = accepted - received.min(accepted);
+            assert!(
+                lost <= told,
+                "{lost} neither came nor are told of, but {told}"
+            );
+        }
+    });
+}
+
+#[cfg(target_os = "linux")]
+const SIZE: u64 = 100;
+
+/// Says whole messages, and calls again when it is hung up on, until nobody answers. Tells
+/// how many its kernel took.
+#[cfg(target_os = "linux")]
+fn goes_on(address: &str) -> u64 {
+    let run = 1000;
+    let message = |n: u64| [&[0, SIZE as u8][..], numbered(n, SIZE as usize).as_bytes()].concat();
+    let whole = SIZE as usize + 2;
+    let mut accepted = 0;
+    while let Ok(line) = Line::to(address) {
+        let mut sender = Stranger(line);
+        if sender.tries_to_shake_hands("PUSH").is_err() {
+            break;
+        }
+        loop {
+            let said: Vec<_> = (accepted..accepted + run).flat_map(message).collect();
+            let taken = sender.0.takes(&said);
+            accepted += (taken / whole) as u64;
+            if taken < said.len() {
+                break;
+            }
+        }
+    }
+    accepted
+}
+
+/// All of it, and nothing twice.
+#[cfg(target_os = "linux")]
+fn gives_all_back(pull: Pull, peers: usize, address: &str) {
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| goes_on(address));
+        eventually("it sends", || {
+            pull.peers() == peers && pull.stats().depth == 1
+        });
+        let mut back: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
+        let accepted = sender.join().unwrap();
+        // Of two connections one may be behind the other.
+        back.retain(|n| *n != OF_ANOTHER);
+        back.sort_unstable();
+        let came = back.len();
+        assert!(back.into_iter().eq(0..accepted), "{came} of {accepted}");
+    });
+}
+
+#[cfg(target_os = "linux")]
+const OF_ANOTHER: u64 = u64::MAX;
+
+/// Its kernel takes nothing more from the moment of the last look on.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_close_over_ipc_gives_back_all_that_the_kernel_took_of_a_sender_that_goes_on() {
+    undisturbed(60, || {
+        for _ in 0..100 {
+            let wire = Wire::new("ipc");
+            let pull = Pull::open(Config::bind(&wire.address()).capacity(1)).unwrap();
+            let address = at(&pull);
+            gives_all_back(pull, 1, &address);
+        }
+    });
+}
+
+/// And nobody is let in again while a sender over tcp is waited for.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_close_over_both_gives_back_all_that_the_kernel_took_of_a_sender_that_calls_again() {
+    undisturbed(60, || {
+        for _ in 0..50 {
+            let wire = Wire::new("ipc");
+            let config = Config::bind(&wire.address()).also_bind("tcp://127.0.0.1:*");
+            let pull = Pull::open(config.capacity(1)).unwrap();
+            let [ipc, tcp] = pull.endpoints() else {
+                panic!("two endpoints")
+            };
+            let (ipc, tcp) = (ipc.to_string(), tcp.to_string());
+            let mut other = Stranger::call(&tcp);
+            other.shakes_hands("PUSH");
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let message = [&[0, 8][..], &OF_ANOTHER.to_le_bytes()].concat();
+                    while other.0.takes(&message) == message.len() {}
+                });
+                gives_all_back(pull, 2, &ipc);
+            });
+        }
+    });
+}
