@@ -12,6 +12,10 @@
 #include <string.h>
 #include <vector>
 
+#if defined __linux__
+#include <sys/socket.h>
+#endif
+
 #include "config.hpp"
 #include "ctx.hpp"
 #include "err.hpp"
@@ -352,6 +356,21 @@ inline bool on_io_thread (zmq::ctx_t &ctx_, zmq::pipe_t &pipe_)
     const uint32_t first = zmq::ctx_t::reaper_tid + 1;
     const uint32_t tid = pipe_.get_tid ();
     return tid >= first && tid - first < io_threads_of (ctx_).size ();
+}
+
+//  Whether all that was sent through a connection is in this kernel. Asked where it
+//  matters.
+inline bool is_local (zmq::fd_t fd_)
+{
+#if defined __linux__
+    sockaddr_storage name;
+    socklen_t size = sizeof name;
+    return getsockname (fd_, reinterpret_cast<sockaddr *> (&name), &size) == 0
+           && name.ss_family == AF_UNIX;
+#else
+    LIBZMQ_UNUSED (fd_);
+    return false;
+#endif
 }
 }
 

@@ -10,11 +10,21 @@
 //  ends: the one that reads tells every so many messages how far it is, and was going to
 //  do so at half of the high-water mark. It says it more often from its first large
 //  message on, and only where that is seen, the other end counts on it.
+//
+//  The kernel, too, is asked to hold as much as one or two of them for a connection within
+//  one machine, and no more. A Unix socket holds less by itself, so that both sides take
+//  turns several times for each message; a TCP socket comes to hold several megabytes,
+//  which are out of the caches when they are read.
 
 #include "large.hpp"
 
 #include <algorithm>
 #include <string.h>
+
+#if defined __linux__
+#include <netinet/in.h>
+#include <sys/socket.h>
+#endif
 
 #include "tcp.hpp"
 #include "v2_decoder.hpp"
@@ -92,6 +102,51 @@ void speak_often (zmq::pipe_t *pipe_, size_t size_)
     send_activate_write (*pipe_, peer_of (*pipe_), msgs_read_of (*pipe_));
 }
 
+#if defined __linux__
+//  Whether both ends have the same address, so that it is this machine's. (Over a network
+//  the kernel finds out how much it takes to keep that busy.)
+bool is_at_home (zmq::fd_t fd_)
+{
+    sockaddr_storage here;
+    sockaddr_storage there;
+    socklen_t size = sizeof here;
+    if (getsockname (fd_, reinterpret_cast<sockaddr *> (&here), &size) != 0)
+        return false;
+    size = sizeof there;
+    if (getpeername (fd_, reinterpret_cast<sockaddr *> (&there), &size) != 0
+        || there.ss_family != here.ss_family)
+        return false;
+    if (here.ss_family == AF_INET)
+        return reinterpret_cast<sockaddr_in &> (here).sin_addr.s_addr
+               == reinterpret_cast<sockaddr_in &> (there).sin_addr.s_addr;
+    return here.ss_family == AF_INET6
+           && memcmp (&reinterpret_cast<sockaddr_in6 &> (here).sin6_addr,
+                      &reinterpret_cast<sockaddr_in6 &> (there).sin6_addr,
+                      sizeof (in6_addr))
+                == 0;
+}
+#endif
+
+//  What fails here, or has a limit of the system's, stays as it was.
+void have_kernel_hold_some (zmq::fd_t fd_)
+{
+#if defined __linux__
+    //  It takes twice that, with what it needs for itself.
+    const int over_ipc = 1 << 20;
+    const int over_tcp = 512 << 10;
+    int held = 0;
+    socklen_t size = sizeof held;
+    if (is_at_home (fd_))
+        setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &over_tcp, sizeof over_tcp);
+    else if (is_local (fd_)
+             && getsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
+             && held < over_ipc)
+        setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &over_ipc, sizeof over_ipc);
+#else
+    LIBZMQ_UNUSED (fd_);
+#endif
+}
+
 //  What libzmq declares const and we change all the same: a connection's copy of its
 //  socket's batch sizes, of which it reads nothing else once it has an encoder and a
 //  decoder, and the size of the encoder's buffer, which never becomes larger than it was.
@@ -160,12 +215,17 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
     //  The end of a pipe that is terminated has no size.
     const size_t size = last.check () && !last.is_delimiter () ? last.size () : 0;
     const bool is_large = size >= large;
-    if (is_large && options_of (session).type == ZMQ_PUSH)
+    const bool is_ours = is_large && options_of (session).type == ZMQ_PUSH;
+    if (is_ours)
         speak_often (session_pipe_of (session), size);
     const size_t wanted = is_large ? std::min (whole, short_batch) : whole;
     const int &batch = engine_options_of (*engine_).out_batch_size;
-    if (static_cast<size_t> (batch) != wanted && set_room (encoder_of (*engine_), wanted))
+    if (static_cast<size_t> (batch) != wanted
+        && set_room (encoder_of (*engine_), wanted)) {
         set (batch, wanted);
+        if (is_ours)
+            have_kernel_hold_some (fd_of (*engine_));
+    }
     return tcp_write (fd_of (*engine_), data_, size_);
 }
 

@@ -78,21 +78,6 @@ template struct stop_polling_grant<decltype (&zmq::stream_engine_base_t::_handle
                                    decltype (&zmq::io_object_t::reset_pollin),
                                    &zmq::io_object_t::reset_pollin>;
 
-//  Whether all that was sent through a connection is in this kernel. Asked where it
-//  matters.
-bool is_local (zmq::stream_engine_base_t &engine_)
-{
-#if defined __linux__
-    sockaddr_storage name;
-    socklen_t size = sizeof name;
-    return getsockname (fd_of (engine_), reinterpret_cast<sockaddr *> (&name), &size) == 0
-           && name.ss_family == AF_UNIX;
-#else
-    LIBZMQ_UNUSED (engine_);
-    return false;
-#endif
-}
-
 //  How many bytes the kernel has for a connection.
 size_t bytes_in_kernel (zmq::stream_engine_base_t &engine_)
 {
@@ -197,13 +182,13 @@ struct visit_t
         //  What the peer has written can still be read, and it can write no more: nothing
         //  is between the last look here and the close, and what it could not write it
         //  still has, and knows.
-        shut = is_local (*engine) && shutdown (fd_of (*engine), SHUT_RD) == 0;
+        shut = is_local (fd_of (*engine)) && shutdown (fd_of (*engine), SHUT_RD) == 0;
 #endif
         const size_t bytes = bytes_in_kernel (*engine);
         //  None is smaller than a batch, but for those at both ends. (The engine has another
         //  number there, see large.cpp.)
         reads = bytes / options_of (*session ()).in_batch_size + 2;
-        coming = (was_full || bytes > 0) && !is_local (*engine);
+        coming = (was_full || bytes > 0) && !is_local (fd_of (*engine));
     }
 
     //  One read of what the kernel had then: a peer that goes on sending has no end. False
@@ -258,7 +243,7 @@ struct visit_t
         //  closed. (What is not acknowledged would be too much: an idle peer puts that off
         //  for 40 ms.)
         int bytes = 0;
-        const unsigned long what = is_local (*engine) ? SIOCOUTQ : SIOCOUTQNSD;
+        const unsigned long what = is_local (fd_of (*engine)) ? SIOCOUTQ : SIOCOUTQNSD;
         if (ioctl (fd_of (*engine), what, &bytes) == 0 && bytes > 0)
             in_kernel = static_cast<uint64_t> (bytes);
 #endif
