@@ -37,7 +37,7 @@ use overflow::{Numbers, Spillway};
 ///
 /// A worker thread takes items from the channel, in order, and hands them to
 /// libzmq, which deals them out to the connected peers in turn: one by one, or,
-/// to eight and more when many small ones are at hand, up to 512 in a row, by
+/// to eight and more when many small ones are at hand, up to 2048 in a row, by
 /// which nobody is ahead by more than an eighth of what each has had. While every
 /// peer is at its high-water mark, or there is none, the worker waits, the
 /// channel fills, and [`send`](Self::send) blocks.

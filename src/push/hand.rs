@@ -75,6 +75,10 @@ const AHEAD: usize = 8;
 /// and not before it is so many.
 const ROW: usize = 32;
 
+/// Nor more than this: as much as is at hand, and more than the usual high-water mark lets
+/// one have at once.
+const LONGEST_ROW: usize = PEERS * RUN;
+
 /// The place of `whole` among the tickets.
 const WHOLE: usize = usize::MAX - 1;
 
@@ -137,7 +141,7 @@ impl Hand {
     /// How many messages each peer gets in a row, when there are so many at hand.
     fn row(&self) -> usize {
         match self.streak / self.peers.max(1) / AHEAD {
-            row if self.peers >= CROWD && row >= ROW => row.min(RUN),
+            row if self.peers >= CROWD && row >= ROW => row.min(LONGEST_ROW),
             _ => 1,
         }
     }
