@@ -2,6 +2,7 @@
 # Linux on arm64, with glibc: builds with Debian's cross compiler, and runs the programs and
 # the tests under qemu. On a fresh Debian as root.
 set -euo pipefail
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0
 . "$(dirname "$0")/cross.sh"
 
 # Tests that are left out under qemu-user 7.2, and why. Seen with a few lines of C.

@@ -89,7 +89,10 @@ unpack_std() {
         cd "$lists"
         "${apt[@]}" update >/dev/null
         "${apt[@]}" download "libstd-rust-web-dev:$3=$version" >/dev/null 2>&1
-        dpkg -x libstd-rust-web-dev_*.deb "$1"
+        dpkg -x libstd-rust-web-dev_*.deb new
+        # In one step: what is there is taken to be complete.
+        cp -r "new/usr/lib/rustlib/$TARGET" "$1/usr/lib/rustlib/$TARGET.new"
+        mv "$1/usr/lib/rustlib/$TARGET.new" "$1/usr/lib/rustlib/$TARGET"
     )
     rm -r "$lists"
 }

@@ -1,7 +1,7 @@
 use std::{
     ffi::{c_int, c_long},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use zmq_sys as sys;

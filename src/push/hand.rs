@@ -261,3 +261,38 @@ impl Hand {
         all
     }
 }
+
+#[cfg(all(test, pushpull_native))]
+mod tests {
+    use zmq_sys as sys;
+
+    use super::{Hand, CROWD, RUN};
+    use crate::{context::SocketKind, stats::Counters, Context, Message};
+
+    /// Peers that are only called, so that there is room for all and nobody takes it.
+    #[test]
+    fn rows_begin_anew_when_a_peer_comes_in_place_of_another() {
+        let context = Context::new().unwrap();
+        let socket = context.socket(SocketKind::Push).unwrap();
+        socket.set_int(sys::ZMQ_SNDHWM, 0).unwrap();
+        socket.set_int(sys::ZMQ_LINGER, 0).unwrap();
+        for peer in 0..CROWD {
+            let nobody = format!("ipc:///dev/null/{peer}");
+            socket.connect(&nobody).unwrap();
+        }
+        let counters = Counters::default();
+        let mut hand = Hand::default();
+        let mut row_with = |joined| {
+            for n in 0..RUN {
+                hand.put(Message::from(n.to_string()), 1);
+            }
+            assert!(hand.send(&socket, joined, &counters).is_ok());
+            hand.row()
+        };
+        let mut rows = (0..20).map(|_| row_with(CROWD as u64));
+        assert!(rows.any(|row| row > 1));
+        assert_eq!(row_with(CROWD as u64 + 1), 1);
+        let mut rows = (0..20).map(|_| row_with(CROWD as u64 + 1));
+        assert!(rows.any(|row| row > 1));
+    }
+}
