@@ -271,15 +271,15 @@ impl<T: Item> Carrier<T> {
             let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
-                (come.cut, "sent more than there was time to read, it is"),
-                (come.unasked, "could not be asked for what they sent, it is"),
+                (come.cut, "with more than there was time to read, it is"),
+                (come.unasked, "that could not be asked for what they sent, it is"),
                 (
                     come.sending.max(still) * u64::from(over),
-                    "were still sending, what came since the last look may be",
+                    "with more on its way, what came since the last look may be",
                 ),
             ] {
                 if count > 0 {
-                    say(|| log::warn!("{name}: {count} peers {what} lost"));
+                    say(|| log::warn!("{name}: number of peers {what} lost: {count}"));
                 }
             }
             if !come.listened {
@@ -321,10 +321,10 @@ impl<T: Item> Carrier<T> {
                     true => waiting.saturating_sub(taken),
                     false => 0,
                 };
-                for (count, what) in [(missing, "messages are"), (open, "peers' last words are")] {
+                for (count, what) in [(missing, "messages"), (open, "peers' last words")] {
                     if count > 0 {
                         let name = &self.name;
-                        say(|| log::warn!("{name}: libzmq was too slow, {count} {what} lost"));
+                        say(|| log::warn!("{name}: libzmq was too slow, lost {what}: {count}"));
                     }
                 }
                 return;

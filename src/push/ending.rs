@@ -141,7 +141,7 @@ impl<T: Item> Carrier<T> {
         say(|| {
             log::log!(
                 level,
-                "{}: {} peers left, and {count} messages that waited for them {}; lost {lost}",
+                "{}: peers that left: {}; messages that waited for them and {}: {count}; lost {lost}",
                 self.name,
                 rescued.peers,
                 if rescued.shared {
@@ -179,8 +179,8 @@ impl<T: Item> Carrier<T> {
             self.deserted = Some(Instant::now());
             say(|| {
                 log::warn!(
-                    "{}: {peers} peers left in the middle of a write; up to {count} messages of \
-                     it, and what their kernels had, may be lost",
+                    "{}: peers that left in the middle of a write: {peers}; of it as many \
+                     messages as {count}, and what their kernels had, may be lost",
                     self.name
                 );
             });

@@ -55,7 +55,7 @@ fn the_log_tells_of_peers_that_were_still_sending_when_a_pull_closed() {
         // Over ipc the sender hears of it at once, on Linux.
         let wire = Wire::new("tcp");
         let name = "closing";
-        let told = format!("{name}: 1 peers were still sending");
+        let told = format!("{name}: number of peers with more on its way");
         // A sender may just have stood still.
         for _ in 0..50 {
             let config = Config::bind(&wire.address()).capacity(1).name(name);
