@@ -171,6 +171,14 @@ impl Attached {
         Ok(endpoint.clone())
     }
 
+    /// Is found by nobody any more over ipc; who is there stays. (Elsewhere a file
+    /// in use can't be removed.)
+    pub(crate) fn hide(&mut self) {
+        if cfg!(unix) {
+            self.files.clear();
+        }
+    }
+
     /// Lets nobody in any more, and ends the connections that came in: libzmq
     /// makes them children of their listener. What they had received whole can
     /// still be taken.

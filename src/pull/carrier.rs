@@ -272,7 +272,10 @@ impl<T: Item> Carrier<T> {
             let name = &self.name;
             for (count, what) in [
                 (come.cut, "with more than there was time to read, it is"),
-                (come.unasked, "that could not be asked for what they sent, it is"),
+                (
+                    come.unasked,
+                    "that could not be asked for what they sent, it is",
+                ),
                 (
                     come.sending.max(still) * u64::from(over),
                     "with more on its way, what came since the last look may be",
@@ -344,6 +347,8 @@ impl<T: Item> Carrier<T> {
     }
 
     fn end(mut self, cause: Option<WorkerError>) -> Ended<T> {
+        // Or who is told here that nobody reads any more would call again.
+        self.attached.hide();
         let patience = self.let_in();
         let waiting = native::waiting(&self.attached.socket);
         // This ends the connections that came in. What they had received whole

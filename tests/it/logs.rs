@@ -10,7 +10,7 @@ use crate::harness::{at, eventually, in_own_process, ms, number, numbered, Wire,
 #[cfg(target_os = "linux")]
 use crate::{harness::patience, stranger::Stranger};
 
-struct Kept(Mutex<Vec<(Level, String)>>);
+pub struct Kept(Mutex<Vec<(Level, String)>>);
 
 impl Log for Kept {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -27,10 +27,11 @@ impl Log for Kept {
     fn flush(&self) {}
 }
 
-static LOG: Kept = Kept(Mutex::new(Vec::new()));
+/// All that this crate says, in a process whose logger it is.
+pub static LOG: Kept = Kept(Mutex::new(Vec::new()));
 
 /// The level of a line with that beginning, if there is one.
-fn level(beginning: &str) -> Option<Level> {
+pub fn level(beginning: &str) -> Option<Level> {
     let lines = LOG.0.lock().unwrap();
     let fits = |line: &&(Level, String)| line.1.starts_with(beginning);
     lines.iter().find(fits).map(|line| line.0)
@@ -207,7 +208,7 @@ fn a_close_that_has_no_time_for_all_that_came_says_so() {
             .collect();
         let back = pull.close().unwrap().count();
         let warned = LOG.0.lock().unwrap().iter().any(|(level, line)| {
-            *level == Level::Warn && line.contains(" peers ") && line.ends_with(", it is lost")
+            *level == Level::Warn && line.contains(" peers ") && line.contains(", it is lost: ")
         });
         assert_eq!(warned, back < PEERS * EACH as usize, "{back} came back");
         drop(strangers);
