@@ -91,6 +91,7 @@ unpack_std() {
         "${apt[@]}" download "libstd-rust-web-dev:$3=$version" >/dev/null 2>&1
         dpkg -x libstd-rust-web-dev_*.deb new
         # In one step: what is there is taken to be complete.
+        rm -rf "$1/usr/lib/rustlib/$TARGET.new"
         cp -r "new/usr/lib/rustlib/$TARGET" "$1/usr/lib/rustlib/$TARGET.new"
         mv "$1/usr/lib/rustlib/$TARGET.new" "$1/usr/lib/rustlib/$TARGET"
     )

@@ -237,6 +237,8 @@ pub(crate) struct Monitor {
     /// How many there are now, and have been in all.
     peers: AtomicUsize,
     joined: AtomicU64,
+    /// How many connections have not shaken hands yet.
+    shaking: AtomicUsize,
     reconnects: AtomicU64,
     dropped: AtomicU64,
     /// Peers that left while something was being written to them, and the bytes
@@ -251,6 +253,8 @@ struct Known {
     events: Option<Sender<Event>>,
     /// The descriptors of the connections that have shaken hands.
     peers: Vec<u64>,
+    /// Those of the others.
+    shaking: Vec<u64>,
     last_error: Option<LastError>,
     /// When a failure was last worth a warning.
     #[cfg(pushpull_native)]
@@ -276,6 +280,7 @@ impl Monitor {
             blind,
             peers: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
+            shaking: AtomicUsize::new(0),
             reconnects: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             torn: AtomicU64::new(0),
@@ -296,6 +301,11 @@ impl Monitor {
     /// How many there have been in all.
     pub(crate) fn joined(&self) -> u64 {
         self.joined.load(Relaxed)
+    }
+
+    /// How many connections have not shaken hands yet, but may at any moment.
+    pub(crate) fn shaking(&self) -> usize {
+        self.shaking.load(Relaxed)
     }
 
     /// Peers that left in the middle of a write since the last time, and the

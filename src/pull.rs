@@ -40,9 +40,9 @@ use carrier::{Carrier, Ended};
 /// believes it sent: of one that goes on, what both kernels hold. What it is just
 /// writing a Push counts ([`Stats::in_doubt`](crate::Stats::in_doubt)). A
 /// warning in the log tells of peers that were seen sending. Over `ipc`, on Linux,
-/// a peer that is there can send nothing more once that has begun, so nothing is
-/// lost that a Push does not count, unless the log tells that there was not enough
-/// time. With a stock
+/// a peer that is there can send nothing more once that has begun, and who is just
+/// coming is waited for, so nothing is lost that a Push does not count, unless the
+/// log tells that there was not enough time (20 ms for who is coming). With a stock
 /// libzmq all that the kernel has is lost. So end the senders first, with
 /// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
 #[must_use = "dropping a queue ends it"]
@@ -240,7 +240,7 @@ impl<T: Item> Pull<T> {
     /// within one (ten over tcp): first it removes its socket file and reads what has
     /// come, then it takes no more connections, then it takes out of libzmq what is
     /// complete there, then it is gone. (On a machine that keeps libzmq's
-    /// thread thread from running it waits for that, up to a second.)
+    /// thread from running it waits for that, up to a second.)
     ///
     /// What nobody had received yet comes back. See
     /// [what happens to messages](#what-happens-to-messages).

@@ -7,7 +7,7 @@ use std::{
 
 use zmq_sys as sys;
 
-use super::{Event, HandshakeFailure, LastError, Monitor};
+use super::{Event, HandshakeFailure, Known, LastError, Monitor};
 use crate::{context::Failure, say::say};
 
 /// Connections can fail as often as a peer likes; a warning about them comes no
@@ -28,20 +28,30 @@ impl Monitor {
         }
         let event = || Event::parse(number, value, endpoint);
         match u32::try_from(number).unwrap_or(0) {
+            sys::ZMQ_EVENT_ACCEPTED | sys::ZMQ_EVENT_CONNECTED => {
+                self.known.change(|known| {
+                    self.forget_shaking(known, value);
+                    known.shaking.push(value);
+                    self.shaking.store(known.shaking.len(), Relaxed);
+                });
+                self.tell(event);
+            }
             sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
+                self.joined.fetch_add(1, Relaxed);
                 let count = self.known.change(|known| {
+                    self.forget_shaking(known, value);
                     if !known.peers.contains(&value) {
                         known.peers.push(value);
                     }
                     self.peers.store(known.peers.len(), Relaxed);
                     known.peers.len()
                 });
-                self.joined.fetch_add(1, Relaxed);
                 self.tell(event);
                 log::info!("{}: peer joined at {endpoint}, {count} now", self.name);
             }
             sys::ZMQ_EVENT_DISCONNECTED => {
                 let left = self.known.change(|known| {
+                    self.forget_shaking(known, value);
                     let at = known.peers.iter().position(|p| *p == value)?;
                     known.peers.swap_remove(at);
                     self.peers.store(known.peers.len(), Relaxed);
@@ -78,6 +88,11 @@ impl Monitor {
                 None => self.tell(event),
             },
         }
+    }
+
+    fn forget_shaking(&self, known: &mut Known, descriptor: u64) {
+        known.shaking.retain(|s| *s != descriptor);
+        self.shaking.store(known.shaking.len(), Relaxed);
     }
 }
 

@@ -262,18 +262,20 @@ impl<T: Item> Carrier<T> {
             let _ = self.care();
             let come = native::let_in(&self.attached.socket);
             let now = Instant::now();
-            let more_came = self.attached.monitor.joined() > joined;
+            let monitor = &self.attached.monitor;
+            let late = monitor.joined() - joined;
             if come.coming > 0 {
                 quiet_at = now + QUIET;
             }
-            let quiet = now >= quiet_at && !more_came;
+            // Who is shaking hands may have sent something right behind that.
+            let quiet = now >= quiet_at && late == 0 && monitor.shaking() == 0;
             let over = come.cut + come.unasked > 0 || quiet || now >= until;
             let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
                 (come.cut, "with more than there was time to read, it is"),
                 (
-                    come.unasked,
+                    come.unasked + late * u64::from(over),
                     "that could not be asked for what they sent, it is",
                 ),
                 (

@@ -179,8 +179,8 @@ impl<T: Item> Carrier<T> {
             self.deserted = Some(Instant::now());
             say(|| {
                 log::warn!(
-                    "{}: peers that left in the middle of a write: {peers}; of it as many \
-                     messages as {count}, and what their kernels had, may be lost",
+                    "{}: peers that left in the middle of a write: {peers}; of it up to {count} \
+                     messages, and what their kernels had, may be lost",
                     self.name
                 );
             });

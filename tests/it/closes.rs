@@ -169,9 +169,8 @@ fn goes_on(address: &str) -> u64 {
     accepted
 }
 
-/// One Pull after the other, which the test closes; it tells what it saw if that was wrong.
-/// Where there was not enough time to read all that had come, which the log tells, nothing
-/// is.
+/// One Pull after the other, which the test closes; it tells what is missing. That may be
+/// where there was not enough time to read all that had come, which the log tells.
 #[cfg(target_os = "linux")]
 fn again_and_again(times: usize, closes: impl Fn(Config) -> Option<String>) {
     log::set_logger(&LOG).unwrap();
@@ -180,16 +179,16 @@ fn again_and_again(times: usize, closes: impl Fn(Config) -> Option<String>) {
     for n in 0..times {
         let wire = Wire::new("ipc");
         let name = format!("pull {n}");
-        let wrong = closes(Config::bind(&wire.address()).capacity(1).name(&name));
+        let missing = closes(Config::bind(&wire.address()).capacity(1).name(&name));
         let told = |what| level(&format!("{name}: number of peers {what}")).is_some();
         if !(told("with more than there was time") || told("that could not be asked")) {
-            assert_eq!(wrong, None);
+            assert_eq!(missing, None);
             counted += 1;
         }
     }
     // An emulated processor may never have enough.
     assert!(
-        counted > times / 10 || patience() > 1,
+        counted > times / 2 || patience() > 1,
         "{counted} of {times}"
     );
 }
@@ -204,12 +203,14 @@ fn gives_all_back(pull: Pull, peers: usize, address: &str) -> Option<String> {
         });
         let mut back: Vec<_> = pull.close().unwrap().map(|m| number(&m)).collect();
         let accepted = sender.join().unwrap();
-        // Of two connections one may be behind the other.
         back.retain(|n| *n != OF_ANOTHER);
+        let came = back.len() as u64;
+        // Of two connections one may be behind the other.
         back.sort_unstable();
-        let came = back.len();
-        let all = back.into_iter().eq(0..accepted);
-        (!all).then(|| format!("{came} of {accepted}"))
+        back.dedup();
+        assert_eq!(back.len() as u64, came, "some came twice");
+        assert!(back.last().is_none_or(|last| *last < accepted));
+        (came < accepted).then(|| format!("{came} of {accepted}"))
     })
 }
 

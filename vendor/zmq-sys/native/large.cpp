@@ -11,10 +11,10 @@
 //  do so at half of the high-water mark. It says it more often from its first large
 //  message on, and only where that is seen, the other end counts on it.
 //
-//  The kernel, too, is asked to hold as much as one or two of them for a connection within
-//  one machine, and no more. A Unix socket holds less by itself, so that both sides take
-//  turns several times for each message; a TCP socket comes to hold several megabytes,
-//  which are out of the caches when they are read.
+//  The kernel, too, is asked to hold a megabyte or two for a connection within one machine.
+//  A Unix socket holds less by itself, so that both sides take turns several times for each
+//  message; a TCP socket comes to hold several megabytes, which are out of the caches when
+//  they are read.
 
 #include "large.hpp"
 
@@ -102,6 +102,17 @@ void speak_often (zmq::pipe_t *pipe_, size_t size_)
     send_activate_write (*pipe_, peer_of (*pipe_), msgs_read_of (*pipe_));
 }
 
+//  What libzmq declares const and we change all the same: a connection's copy of its
+//  socket's batch sizes and its wish for a buffer, of which it reads nothing else once it
+//  has an encoder and a decoder, and the size of the encoder's buffer, which never becomes
+//  larger than it was.
+//  The language leaves open what comes of that; every look at these is behind a call that
+//  the compiler can't see through, so it is a load.
+template <typename T> void set (const T &size_, size_t value_)
+{
+    const_cast<T &> (size_) = static_cast<T> (value_);
+}
+
 #if defined __linux__
 //  Whether both ends have the same address, so that it is this machine's. (Over a network
 //  the kernel finds out how much it takes to keep that busy.)
@@ -127,34 +138,29 @@ bool is_at_home (zmq::fd_t fd_)
 }
 #endif
 
-//  What fails here, or has a limit of the system's, stays as it was.
-void have_kernel_hold_some (zmq::fd_t fd_)
+//  Once for a connection, unless the program has said how much it is to be.
+void have_kernel_hold_some (zmq::stream_engine_base_t &engine_)
 {
 #if defined __linux__
-    //  It takes twice that, with what it needs for itself.
+    const zmq::fd_t fd = fd_of (engine_);
+    const int &said = engine_options_of (engine_).sndbuf;
+    if (said != -1)
+        return;
+    //  It takes twice that, with what it needs for itself, or twice net.core.wmem_max.
     const int over_ipc = 1 << 20;
     const int over_tcp = 512 << 10;
     int held = 0;
     socklen_t size = sizeof held;
-    if (is_at_home (fd_))
-        setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &over_tcp, sizeof over_tcp);
-    else if (is_local (fd_)
-             && getsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
+    if (is_at_home (fd))
+        setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &over_tcp, sizeof over_tcp);
+    else if (is_local (fd)
+             && getsockopt (fd, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
              && held < over_ipc)
-        setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &over_ipc, sizeof over_ipc);
+        setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &over_ipc, sizeof over_ipc);
+    set (said, 0);
 #else
-    LIBZMQ_UNUSED (fd_);
+    LIBZMQ_UNUSED (engine_);
 #endif
-}
-
-//  What libzmq declares const and we change all the same: a connection's copy of its
-//  socket's batch sizes, of which it reads nothing else once it has an encoder and a
-//  decoder, and the size of the encoder's buffer, which never becomes larger than it was.
-//  The language leaves open what comes of that; every look at these is behind a call that
-//  the compiler can't see through, so it is a load.
-template <typename T> void set (const T &size_, size_t value_)
-{
-    const_cast<T &> (size_) = static_cast<T> (value_);
 }
 
 //  Whether what comes next is the rest of a large message. Of a command that has come
@@ -224,7 +230,7 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
         && set_room (encoder_of (*engine_), wanted)) {
         set (batch, wanted);
         if (is_ours)
-            have_kernel_hold_some (fd_of (*engine_));
+            have_kernel_hold_some (*engine_);
     }
     return tcp_write (fd_of (*engine_), data_, size_);
 }
