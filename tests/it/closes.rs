@@ -172,11 +172,11 @@ fn goes_on(address: &str) -> u64 {
 /// One Pull after the other, which the test closes; it tells what is missing. That may be
 /// where there was not enough time to read all that had come, which the log tells.
 #[cfg(target_os = "linux")]
-fn again_and_again(times: usize, closes: impl Fn(Config) -> Option<String>) {
+fn again_and_again(closes: impl Fn(Config) -> Option<String>) {
     log::set_logger(&LOG).unwrap();
     log::set_max_level(LevelFilter::Warn);
     let mut counted = 0;
-    for n in 0..times {
+    for n in 0..tries() {
         let wire = Wire::new("ipc");
         let name = format!("pull {n}");
         let missing = closes(Config::bind(&wire.address()).capacity(1).name(&name));
@@ -187,10 +187,7 @@ fn again_and_again(times: usize, closes: impl Fn(Config) -> Option<String>) {
         }
     }
     // An emulated processor may never have enough.
-    assert!(
-        counted > times / 2 || patience() > 1,
-        "{counted} of {times}"
-    );
+    assert!(counted > tries() / 2 || patience() > 1, "only {counted}");
 }
 
 /// All of it, and nothing twice.
@@ -222,7 +219,7 @@ const OF_ANOTHER: u64 = u64::MAX;
 #[test]
 fn a_close_over_ipc_gives_back_all_that_the_kernel_took_of_a_sender_that_goes_on() {
     in_own_process(60, || {
-        again_and_again(100, |config| {
+        again_and_again(|config| {
             let pull = Pull::open(config).unwrap();
             let address = at(&pull);
             gives_all_back(pull, 1, &address)
@@ -235,7 +232,7 @@ fn a_close_over_ipc_gives_back_all_that_the_kernel_took_of_a_sender_that_goes_on
 #[test]
 fn a_close_over_ipc_loses_nothing_uncounted_of_a_sender_that_goes_on() {
     in_own_process(60, || {
-        again_and_again(100, |config| {
+        again_and_again(|config| {
             let pull = Pull::open(config).unwrap();
             let push = Push::connect(&at(&pull)).unwrap();
             let stopper = push.stopper();
@@ -263,7 +260,7 @@ fn a_close_over_ipc_loses_nothing_uncounted_of_a_sender_that_goes_on() {
 #[test]
 fn a_close_over_both_gives_back_all_that_the_kernel_took_of_a_sender_that_calls_again() {
     in_own_process(60, || {
-        again_and_again(50, |config| {
+        again_and_again(|config| {
             let pull = Pull::open(config.also_bind("tcp://127.0.0.1:*")).unwrap();
             let [ipc, tcp] = pull.endpoints() else {
                 panic!("two endpoints")
