@@ -272,13 +272,13 @@ mod tests {
     /// Peers that are only called, so that there is room for all and nobody takes it.
     #[test]
     fn rows_begin_anew_when_a_peer_comes_in_place_of_another() {
-        let context = Context::new().unwrap();
-        let socket = context.socket(SocketKind::Push).unwrap();
-        socket.set_int(sys::ZMQ_SNDHWM, 0).unwrap();
-        socket.set_int(sys::ZMQ_LINGER, 0).unwrap();
+        let context = Context::new().expect("a context");
+        let socket = context.socket(SocketKind::Push).expect("a socket");
+        socket.set_int(sys::ZMQ_SNDHWM, 0).expect("an option");
+        socket.set_int(sys::ZMQ_LINGER, 0).expect("an option");
         for peer in 0..CROWD {
             let nobody = format!("ipc:///dev/null/{peer}");
-            socket.connect(&nobody).unwrap();
+            socket.connect(&nobody).expect("an endpoint");
         }
         let counters = Counters::default();
         let mut hand = Hand::default();
