@@ -254,6 +254,7 @@ struct Known {
     /// The descriptors of the connections that have shaken hands.
     peers: Vec<u64>,
     /// Those of the others.
+    #[cfg(pushpull_native)]
     shaking: Vec<u64>,
     last_error: Option<LastError>,
     /// When a failure was last worth a warning.

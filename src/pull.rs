@@ -237,10 +237,10 @@ impl<T: Item> Pull<T> {
     }
 
     /// Ends at once, within 50 ms whatever state the queue is in, and mostly
-    /// within one (ten over tcp): first it removes its socket file and reads what has
-    /// come, then it takes no more connections, then it takes out of libzmq what is
-    /// complete there, then it is gone. (On a machine that keeps libzmq's
-    /// thread from running it waits for that, up to a second.)
+    /// within one (ten over tcp; more where a sender goes on): first it removes its
+    /// socket file and reads what has come, then it takes no more connections, then
+    /// it takes out of libzmq what is complete there, then it is gone. (On a machine
+    /// that keeps libzmq's thread from running it waits for that, up to a second.)
     ///
     /// What nobody had received yet comes back. See
     /// [what happens to messages](#what-happens-to-messages).
