@@ -18,11 +18,6 @@ skipped=(
 tools() {
     packages g++-aarch64-linux-gnu qemu-user-static
     rust_for aarch64-unknown-linux-gnu arm64
-    # Nor are dependencies optimised that no message comes through: what would be compiled in
-    # half a minute is little that is emulated.
-    how+=(--config 'profile.release.package."*".opt-level=0')
-    how+=(--config 'profile.release.package.crossbeam-channel.opt-level=1')
-    how+=(--config 'profile.release.package.crossbeam-utils.opt-level=1')
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export QEMU_LD_PREFIX=/usr/aarch64-linux-gnu
     aarch64-linux-gnu-g++ --version | sed -n 1p

@@ -237,8 +237,6 @@ pub(crate) struct Monitor {
     /// How many there are now, and have been in all.
     peers: AtomicUsize,
     joined: AtomicU64,
-    /// How many connections have not shaken hands yet.
-    shaking: AtomicUsize,
     reconnects: AtomicU64,
     dropped: AtomicU64,
     /// Peers that left while something was being written to them, and the bytes
@@ -281,7 +279,6 @@ impl Monitor {
             blind,
             peers: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
-            shaking: AtomicUsize::new(0),
             reconnects: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             torn: AtomicU64::new(0),
@@ -304,9 +301,13 @@ impl Monitor {
         self.joined.load(Relaxed)
     }
 
-    /// How many connections have not shaken hands yet, but may at any moment.
-    pub(crate) fn shaking(&self) -> usize {
-        self.shaking.load(Relaxed)
+    /// Whether there are connections that have not shaken hands yet, but may at
+    /// any moment. Who is none of these any more is in `joined`, or has left.
+    pub(crate) fn expects_more(&self) -> bool {
+        #[cfg(pushpull_native)]
+        return !self.known.look().shaking.is_empty();
+        #[cfg(not(pushpull_native))]
+        false
     }
 
     /// Peers that left in the middle of a write since the last time, and the

@@ -30,16 +30,16 @@ impl Monitor {
         match u32::try_from(number).unwrap_or(0) {
             sys::ZMQ_EVENT_ACCEPTED | sys::ZMQ_EVENT_CONNECTED => {
                 self.known.change(|known| {
-                    self.forget_shaking(known, value);
+                    known.expect_no_more_of(value);
                     known.shaking.push(value);
-                    self.shaking.store(known.shaking.len(), Relaxed);
                 });
                 self.tell(event);
             }
             sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
+                // First, see `expects_more`.
                 self.joined.fetch_add(1, Relaxed);
                 let count = self.known.change(|known| {
-                    self.forget_shaking(known, value);
+                    known.expect_no_more_of(value);
                     if !known.peers.contains(&value) {
                         known.peers.push(value);
                     }
@@ -51,7 +51,7 @@ impl Monitor {
             }
             sys::ZMQ_EVENT_DISCONNECTED => {
                 let left = self.known.change(|known| {
-                    self.forget_shaking(known, value);
+                    known.expect_no_more_of(value);
                     let at = known.peers.iter().position(|p| *p == value)?;
                     known.peers.swap_remove(at);
                     self.peers.store(known.peers.len(), Relaxed);
@@ -89,10 +89,11 @@ impl Monitor {
             },
         }
     }
+}
 
-    fn forget_shaking(&self, known: &mut Known, descriptor: u64) {
-        known.shaking.retain(|s| *s != descriptor);
-        self.shaking.store(known.shaking.len(), Relaxed);
+impl Known {
+    fn expect_no_more_of(&mut self, descriptor: u64) {
+        self.shaking.retain(|s| *s != descriptor);
     }
 }
 

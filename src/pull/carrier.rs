@@ -262,13 +262,15 @@ impl<T: Item> Carrier<T> {
             let _ = self.care();
             let come = native::let_in(&self.attached.socket);
             let now = Instant::now();
+            // Who is shaking hands may have sent something right behind that. It is
+            // asked first: who has done it meanwhile has joined.
             let monitor = &self.attached.monitor;
+            let expects_more = monitor.expects_more();
             let late = monitor.joined() - joined;
             if come.coming > 0 {
                 quiet_at = now + QUIET;
             }
-            // Who is shaking hands may have sent something right behind that.
-            let quiet = now >= quiet_at && late == 0 && monitor.shaking() == 0;
+            let quiet = now >= quiet_at && late == 0 && !expects_more;
             let over = come.cut + come.unasked > 0 || quiet || now >= until;
             let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;

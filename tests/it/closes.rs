@@ -6,11 +6,14 @@ use std::net::TcpListener;
 use log::LevelFilter;
 use pushpull::{Config, Pull, Push};
 
-#[cfg(target_os = "linux")]
-use crate::logs::{level, LOG};
 use crate::{
     harness::*,
     stranger::{Line, Stranger},
+};
+#[cfg(target_os = "linux")]
+use crate::{
+    logs::{level, LOG},
+    stranger::{greeting, ready},
 };
 
 #[test]
@@ -276,5 +279,35 @@ fn a_close_over_both_gives_back_all_that_the_kernel_took_of_a_sender_that_calls_
                 gives_all_back(pull, 2, &ipc)
             })
         })
+    });
+}
+
+/// It has answered all but the last word when the file is gone, and sends right behind that.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_close_waits_for_who_is_just_shaking_hands() {
+    undisturbed(60, || {
+        let came = (0..20).filter(|_| {
+            let wire = Wire::new("ipc");
+            let pull = Pull::bind(&wire.address()).unwrap();
+            let address = at(&pull);
+            let file = address.strip_prefix("ipc://").unwrap();
+            let mut sender = Stranger::call(&address);
+            sender.say(&greeting(b"NULL")).hears(64);
+            let size = sender.hears(2)[1];
+            sender.hears(size.into());
+            let mut words = ready(&[("Socket-Type", "PUSH")]);
+            words.extend([0, 8]);
+            words.extend(numbered(7, 8).as_bytes());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while std::fs::exists(file).unwrap() {}
+                    sender.say(&words);
+                });
+                pull.close().unwrap().map(|m| number(&m)).eq([7])
+            })
+        });
+        let came = came.count();
+        assert!(came > 15 || patience() > 1, "{came} of 20");
     });
 }
