@@ -301,13 +301,14 @@ impl Monitor {
         self.joined.load(Relaxed)
     }
 
-    /// Whether there are connections that have not shaken hands yet, but may at
-    /// any moment. Who is none of these any more is in `joined`, or has left.
-    pub(crate) fn expects_more(&self) -> bool {
+    /// How many connections have not shaken hands yet, but may at any moment. Who
+    /// is none of these any more is in `joined`, or has left. (ZMTP 1 and 2 have no
+    /// such handshake, so their peers stay.)
+    pub(crate) fn shaking(&self) -> u64 {
         #[cfg(pushpull_native)]
-        return !self.known.look().shaking.is_empty();
+        return self.known.look().shaking.len() as u64;
         #[cfg(not(pushpull_native))]
-        false
+        0
     }
 
     /// Peers that left in the middle of a write since the last time, and the

@@ -41,8 +41,8 @@ use carrier::{Carrier, Ended};
 /// writing a Push counts ([`Stats::in_doubt`](crate::Stats::in_doubt)). A
 /// warning in the log tells of peers that were seen sending. Over `ipc`, on Linux,
 /// a peer that is there can send nothing more once that has begun, and who is just
-/// coming is waited for, so nothing is lost that a Push does not count, unless the
-/// log tells that there was not enough time (20 ms for who is coming). With a stock
+/// shaking hands is waited for, so nothing is lost that a Push does not count,
+/// unless the log tells that there was not enough time (20 ms for handshakes). With a stock
 /// libzmq all that the kernel has is lost. So end the senders first, with
 /// [`Push::drain`](crate::Push::drain), and receive until nothing comes.
 #[must_use = "dropping a queue ends it"]
@@ -237,7 +237,8 @@ impl<T: Item> Pull<T> {
     }
 
     /// Ends at once, within 50 ms whatever state the queue is in, and mostly
-    /// within one (ten over tcp; more where a sender goes on): first it removes its
+    /// within one (ten over tcp; more where a sender goes on, or somebody has
+    /// called and not shaken hands): first it removes its
     /// socket file and reads what has come, then it takes no more connections, then
     /// it takes out of libzmq what is complete there, then it is gone. (On a machine
     /// that keeps libzmq's thread from running it waits for that, up to a second.)

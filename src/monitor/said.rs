@@ -31,12 +31,15 @@ impl Monitor {
             sys::ZMQ_EVENT_ACCEPTED | sys::ZMQ_EVENT_CONNECTED => {
                 self.known.change(|known| {
                     known.expect_no_more_of(value);
-                    known.shaking.push(value);
+                    // Another I/O thread may have told of that first.
+                    if !known.peers.contains(&value) {
+                        known.shaking.push(value);
+                    }
                 });
                 self.tell(event);
             }
             sys::ZMQ_EVENT_HANDSHAKE_SUCCEEDED => {
-                // First, see `expects_more`.
+                // First, see `shaking`.
                 self.joined.fetch_add(1, Relaxed);
                 let count = self.known.change(|known| {
                     known.expect_no_more_of(value);

@@ -265,20 +265,24 @@ impl<T: Item> Carrier<T> {
             // Who is shaking hands may have sent something right behind that. It is
             // asked first: who has done it meanwhile has joined.
             let monitor = &self.attached.monitor;
-            let expects_more = monitor.expects_more();
-            let late = monitor.joined() - joined;
+            let shaking = monitor.shaking();
+            let late = monitor.joined() - joined + shaking;
             if come.coming > 0 {
                 quiet_at = now + QUIET;
             }
-            let quiet = now >= quiet_at && late == 0 && !expects_more;
+            let quiet = now >= quiet_at && late == 0;
             let over = come.cut + come.unasked > 0 || quiet || now >= until;
             let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
                 (come.cut, "with more than there was time to read, it is"),
                 (
-                    come.unasked + late * u64::from(over),
+                    come.unasked,
                     "that could not be asked for what they sent, it is",
+                ),
+                (
+                    late * u64::from(over),
+                    "that came at the last moment, what they sent may be",
                 ),
                 (
                     come.sending.max(still) * u64::from(over),

@@ -9,7 +9,7 @@ use crate::{
     harness::{
         at, eventually, in_own_process, ms, numbered, patience, raw_pull, raw_push, Wire, LONG,
     },
-    meter::{descriptors, effort, resident, settled, threads, Holdings},
+    meter::{descriptors, effort, largest_send_buffer, resident, settled, threads, Holdings},
 };
 
 /// One life of a Push and a Pull, with a message or without.
@@ -293,5 +293,28 @@ fn messages_that_pass_leave_no_memory_behind() {
         let grown = resident().saturating_sub(before);
         println!("{before} KiB before, {grown} KiB more");
         assert!(grown < 8 << 10, "{grown} KiB more");
+    });
+}
+
+/// What a connection holds in the kernel; how much faster that is, the benches tell.
+#[test]
+fn large_messages_get_a_larger_buffer_in_the_kernel_unless_one_was_asked_for() {
+    in_own_process(60, || {
+        let context = zmq::Context::new();
+        let after_one_of = |size: usize, asked: i32| {
+            let wire = Wire::new("ipc");
+            let (push, pull) = (raw_push(&context), raw_pull(&context));
+            push.set_sndbuf(asked).unwrap();
+            pull.bind(&wire.address()).unwrap();
+            push.connect(&pull.get_last_endpoint().unwrap().unwrap())
+                .unwrap();
+            push.send(vec![0; size], 0).unwrap();
+            assert_eq!(pull.recv_bytes(0).unwrap().len(), size);
+            largest_send_buffer()
+        };
+        let usual = after_one_of(1000, -1);
+        assert_eq!(after_one_of(1 << 20, 1 << 16), usual);
+        assert_eq!(after_one_of(100_000, -1), usual);
+        assert!(after_one_of(1 << 20, -1) > usual);
     });
 }

@@ -6,9 +6,10 @@ use std::{sync::Mutex, thread};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use pushpull::{Config, Overflow, Pull, Push};
 
-use crate::harness::{at, eventually, in_own_process, ms, number, numbered, Wire, LONG};
 #[cfg(target_os = "linux")]
-use crate::{harness::patience, stranger::Stranger};
+use crate::harness::patience;
+use crate::harness::{at, eventually, in_own_process, ms, number, numbered, Wire, LONG};
+use crate::stranger::Stranger;
 
 pub struct Kept(Mutex<Vec<(Level, String)>>);
 
@@ -76,6 +77,27 @@ fn the_log_tells_of_peers_that_were_still_sending_when_a_pull_closed() {
             }
         }
         logged(Level::Warn, &told);
+    });
+}
+
+/// It may have sent something right behind its last word.
+#[test]
+fn the_log_tells_of_who_had_not_shaken_hands_when_a_pull_closed() {
+    in_own_process(60, || {
+        log::set_logger(&LOG).unwrap();
+        log::set_max_level(LevelFilter::Warn);
+        let wire = Wire::new("tcp");
+        let config = Config::bind(&wire.address()).name("closing").events(10);
+        let pull = Pull::open(config).unwrap();
+        let _stranger = Stranger::call(&at(&pull));
+        let events = pull.events().unwrap().clone();
+        let accepted = |event| matches!(event, pushpull::Event::Accepted { .. });
+        eventually("it has called", || events.try_recv().is_ok_and(accepted));
+        drop(pull.close().unwrap());
+        logged(
+            Level::Warn,
+            "closing: number of peers that came at the last moment",
+        );
     });
 }
 

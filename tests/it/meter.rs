@@ -2,7 +2,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs, thread,
+    fs,
+    os::fd::BorrowedFd,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -127,4 +129,15 @@ pub fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// What the kernel holds at most for a socket of this process.
+pub fn largest_send_buffer() -> usize {
+    let sizes = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {
+        let number = entry.unwrap().file_name().to_str()?.parse().ok()?;
+        // SAFETY: borrowed for one question, which fails if it is gone by then.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        rustix::net::sockopt::socket_send_buffer_size(descriptor).ok()
+    });
+    sizes.max().unwrap_or(0)
 }

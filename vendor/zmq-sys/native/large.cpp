@@ -221,17 +221,14 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
     //  The end of a pipe that is terminated has no size.
     const size_t size = last.check () && !last.is_delimiter () ? last.size () : 0;
     const bool is_large = size >= large;
-    const bool is_ours = is_large && options_of (session).type == ZMQ_PUSH;
-    if (is_ours)
+    if (is_large && options_of (session).type == ZMQ_PUSH) {
         speak_often (session_pipe_of (session), size);
+        have_kernel_hold_some (*engine_);
+    }
     const size_t wanted = is_large ? std::min (whole, short_batch) : whole;
     const int &batch = engine_options_of (*engine_).out_batch_size;
-    if (static_cast<size_t> (batch) != wanted
-        && set_room (encoder_of (*engine_), wanted)) {
+    if (static_cast<size_t> (batch) != wanted && set_room (encoder_of (*engine_), wanted))
         set (batch, wanted);
-        if (is_ours)
-            have_kernel_hold_some (*engine_);
-    }
     return tcp_write (fd_of (*engine_), data_, size_);
 }
 
