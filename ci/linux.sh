@@ -82,6 +82,11 @@ tests() {
     cargo test
 }
 
+# A program without the patch lines of the README gets this one: it has to build and work.
+stock() {
+    (cd vendor/stock && cargo test --locked --test pushpull)
+}
+
 # Chance kills, stops and cuts for a minute; longer with ci/soak.sh MINUTES.
 monkey() {
     ci/soak.sh 1
@@ -104,6 +109,7 @@ step "example fan_in" fan_in
 step "example config" config
 step "example ctrl_c" ctrl_c
 step "tests of the features" feature_tests
+step "over a stock libzmq" stock
 step "monkey" monkey
 # Last, so that its closing lines are the last ones to read.
 step "tests" tests
