@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Barrier, thread, time::Duration};
 use pushpull::{Config, Context, Message, Pull, Push, Unsent};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, patience, timed,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, patience, rounds, timed,
     undisturbed_over_ipc_and_tcp, within, Wire, LONG, PROMPT,
 };
 
@@ -13,8 +13,8 @@ const SENDERS: u64 = 4;
 
 /// Hammers a Push from several threads until it refuses, ends it after some of
 /// that, and compares what they sent, what came back, and what arrived.
-fn hammer(wire: &Wire, rounds: u64, config: fn(Config) -> Config, end: fn(Push) -> Option<Unsent>) {
-    for round in 0..rounds {
+fn hammer(wire: &Wire, often: u64, config: fn(Config) -> Config, end: fn(Push) -> Option<Unsent>) {
+    for round in 0..rounds(often) {
         let (push, pull) = wire.pair(config, config);
         let start = Barrier::new(SENDERS as usize + 1);
         let (accepted, got, back, doubt) = thread::scope(|scope| {

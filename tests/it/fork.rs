@@ -12,7 +12,7 @@ use std::{
 use pushpull::{Config, Context, OpenErrorKind, Push};
 
 use crate::{
-    harness::{at, in_own_process, number, numbered, timed, Wire, LONG},
+    harness::{at, in_own_process, number, numbered, rounds, timed, Wire, LONG},
     stranger::Stranger,
 };
 
@@ -162,7 +162,7 @@ fn a_child_forked_amid_comings_and_goings_opens_queues_of_its_own() {
                 });
             }
             let opens = || drop(Push::open(Config::bind(&wire.address())).unwrap().abort());
-            let all_ended = (0..300).all(|_| forked(opens));
+            let all_ended = (0..rounds(300)).all(|_| forked(opens));
             over.store(true, Relaxed);
             assert!(all_ended, "a child hangs or panics");
         });

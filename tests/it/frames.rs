@@ -7,7 +7,7 @@ use std::{
 
 use pushpull::{Config, Message, Push};
 
-use crate::harness::{at, eventually, ms, over_ipc_and_tcp, raw_pull, LONG};
+use crate::harness::{at, eventually, ms, over_ipc_and_tcp, raw_pull, rounds, LONG};
 
 /// Bytes that differ from frame to frame, and at the beginning of each.
 fn pattern(seed: usize, size: usize) -> Vec<u8> {
@@ -165,10 +165,12 @@ fn peers_that_come_and_go(reach: impl Fn(&zmq::Socket, usize) + Sync, push: Push
                 }
             });
         }
-        for n in 0..6000 {
+        for n in 0..rounds(6000) {
             push.send_timeout(stamped(n), LONG).unwrap();
         }
-        eventually("the peers saw some of it", || taken.load(Relaxed) > 500);
+        eventually("the peers saw some of it", || {
+            taken.load(Relaxed) > rounds(500)
+        });
         drop(push.abort());
         done.store(true, Relaxed);
     });

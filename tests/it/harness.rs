@@ -46,6 +46,16 @@ pub fn tries() -> usize {
     }
 }
 
+/// How often something that goes wrong by chance is tried, if so often on a processor that
+/// is none: an emulated one has time for a quarter.
+pub fn rounds(often: u64) -> u64 {
+    if patience() == 1 {
+        often
+    } else {
+        often / 4
+    }
+}
+
 /// Measuring tests run alone: they take the write side, all others the read
 /// side.
 static MACHINE: RwLock<()> = RwLock::new(());

@@ -15,7 +15,7 @@ use std::{
 use pushpull::{Config, OpenErrorKind, Pull, Push};
 use tempfile::{tempdir, TempDir};
 
-use crate::harness::{at, eventually, play, role, succeeded, within, LONG};
+use crate::harness::{at, eventually, play, role, rounds, succeeded, within, LONG};
 
 struct Place {
     _dir: TempDir,
@@ -101,7 +101,7 @@ fn a_dead_socket_file_is_taken_over() {
 #[test]
 fn of_eight_threads_that_find_a_dead_file_one_takes_it_over() {
     within(60, || {
-        for _ in 0..50 {
+        for _ in 0..rounds(50) {
             let place = place();
             leave_dead(&place.path);
             let start = Barrier::new(8);

@@ -6,7 +6,7 @@ use std::thread;
 use pushpull::{Config, Message, OpenErrorKind, Pull, Push};
 
 use crate::harness::{
-    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, raw_push, timed, LONG,
+    at, eventually, fill, ms, number, numbered, over_ipc_and_tcp, raw_push, rounds, timed, LONG,
 };
 
 #[test]
@@ -84,8 +84,9 @@ fn fault_4_a_blocked_hand_over_hears_the_stop() {
 #[test]
 fn fault_5_a_received_message_is_not_thrown_away_by_a_stop() {
     over_ipc_and_tcp(60, |wire| {
-        for round in 0..100 {
-            let (push, pull) = wire.pair(|c| c, |c| c.capacity(round % 3));
+        for round in 0..rounds(100) {
+            let capacity = round as usize % 3;
+            let (push, pull) = wire.pair(|c| c, |c| c.capacity(capacity));
             for n in 0..20 {
                 push.send(numbered(n, 8)).unwrap();
             }
@@ -94,13 +95,13 @@ fn fault_5_a_received_message_is_not_thrown_away_by_a_stop() {
                 let got: Vec<_> = receiver.iter().map(|m| number(&m)).collect();
                 got
             });
-            eventually("some came", || pull.stats().received > round as u64 % 15);
+            eventually("some came", || pull.stats().received > round % 15);
             stopper.stop();
             let received = got.join().unwrap();
             let left = pull.close().unwrap().map(|m| number(&m));
             let all: Vec<_> = received.into_iter().chain(left).collect();
             assert_eq!(all, (0..all.len() as u64).collect::<Vec<_>>());
-            assert!(all.len() as u64 >= round as u64 % 15);
+            assert!(all.len() as u64 >= round % 15);
             push.abort().for_each(drop);
         }
     });
@@ -110,7 +111,7 @@ fn fault_5_a_received_message_is_not_thrown_away_by_a_stop() {
 fn fault_6_a_producers_exit_does_not_end_the_pull() {
     over_ipc_and_tcp(30, |wire| {
         let pull = wire.pull();
-        for n in 0..50 {
+        for n in 0..rounds(50) {
             let push = Push::connect(&at(&pull)).unwrap();
             push.send(numbered(n, 8)).unwrap();
             push.drain(LONG).unwrap();
@@ -156,7 +157,7 @@ fn fault_8_a_start_up_error_comes_from_open_and_from_nowhere_else() {
 fn fault_9_when_an_ending_returns_the_path_is_free_again() {
     over_ipc_and_tcp(60, |wire| {
         let address = wire.lasting_address();
-        for round in 0..60 {
+        for round in 0..rounds(60) {
             let message = || Message::from("left over");
             if round % 2 == 0 {
                 let pull = Pull::bind(&address).unwrap();

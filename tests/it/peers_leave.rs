@@ -245,10 +245,13 @@ fn gone_with_an_abort(wire: &Wire) -> u64 {
     let in_doubt = unsent.in_doubt();
     let back = unsent.count() as u64;
     let mut arrived = 0;
-    for peer in &peers {
-        peer.set_rcvtimeo(300 * patience() as i32).unwrap();
-        while peer.recv_msg(0).is_ok() {
-            arrived += 1;
+    let silence = i64::from(300 * patience());
+    let mut items: Vec<_> = peers.iter().map(|p| p.as_poll_item(zmq::POLLIN)).collect();
+    while zmq::poll(&mut items, silence).unwrap() > 0 {
+        for peer in &peers {
+            while peer.recv_msg(zmq::DONTWAIT).is_ok() {
+                arrived += 1;
+            }
         }
     }
     let missing = accepted - back - arrived;

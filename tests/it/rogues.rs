@@ -16,7 +16,7 @@ use pushpull::{Config, Message, Pull, Push};
 use crate::{
     harness::{
         at, eventually, in_own_process, ms, number, numbered, over_bare_streams, over_ipc_and_tcp,
-        patience, within, Wire, LONG,
+        patience, raw_push, within, Wire, LONG,
     },
     stranger::{shaken_hands, Line, Stranger},
 };
@@ -228,23 +228,28 @@ fn a_heartbeat_loses_nothing_of_a_sender_that_has_gone() {
 fn a_heartbeat_gives_up_nobody_for_a_ping_that_was_not_sent() {
     over_ipc_and_tcp(60, |wire| {
         let interval = ms(200) * patience();
-        let config = Config::bind(&wire.address()).heartbeat(interval);
-        let pull = Pull::open(config.high_water_mark(1).capacity(1)).unwrap();
         let context = zmq::Context::new();
-        let sender = context.socket(zmq::PUSH).unwrap();
-        sender.set_linger(0).unwrap();
-        sender.connect(&at(&pull)).unwrap();
-        for count in 1..7_u8 {
+        let pairs = (1..7_u8).map(|count| {
+            let config = Config::bind(&wire.address()).heartbeat(interval);
+            let pull = Pull::open(config.high_water_mark(1).capacity(1)).unwrap();
+            let sender = raw_push(&context);
+            sender.connect(&at(&pull)).unwrap();
             for n in 0..count {
                 sender.send([n].as_slice(), 0).unwrap();
             }
-            // With one in the channel, and two before it, some count leaves one that the
-            // connection has read and found no room for, and nothing behind it.
-            thread::sleep(interval * 2);
-            for n in 0..count {
+            (count, pull, sender)
+        });
+        let pairs: Vec<_> = pairs.collect();
+        // With one in the channel, and two before it, some count leaves one that the
+        // connection has read and found no room for, and nothing behind it.
+        thread::sleep(interval * 2);
+        for (count, pull, _) in &pairs {
+            for n in 0..*count {
                 assert_eq!(pull.recv_timeout(LONG).unwrap().as_bytes(), [n]);
             }
-            thread::sleep(interval * 2);
+        }
+        thread::sleep(interval * 2);
+        for (count, pull, _) in &pairs {
             assert_eq!(pull.stats().peers_left, 0, "of {count} messages");
         }
     });
