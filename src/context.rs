@@ -9,7 +9,7 @@
 mod frame;
 mod socket;
 
-pub(crate) use frame::{Frame, RawFrame};
+pub(crate) use frame::{Frame, Native, RawFrame};
 pub(crate) use socket::{Events, Polled, Socket, SocketKind};
 
 use std::{

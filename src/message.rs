@@ -4,7 +4,7 @@ use std::{
 };
 
 use crate::{
-    context::{Frame, RawFrame},
+    context::{Frame, Native, RawFrame},
     receipt::{Fate, Receipt, ReturnReason, Ticket},
 };
 
@@ -34,7 +34,13 @@ pub struct Message {
 pub type Batch = Vec<Message>;
 
 pub(crate) enum Frames {
-    One(Frame),
+    /// One, of libzmq's: by itself, see there.
+    Native(Native),
+    Other(Other),
+}
+
+pub(crate) enum Other {
+    Owned(Vec<u8>),
     Many(Vec<Frame>),
     /// With a receipt; never one in another. Boxed, so that all other messages
     /// are not larger for it.
@@ -67,25 +73,31 @@ impl Message {
 
     pub(crate) fn from_frames(mut frames: Vec<Frame>) -> Self {
         let frames = if frames.len() > 1 {
-            Frames::Many(frames)
+            Frames::Other(Other::Many(frames))
         } else {
-            Frames::One(frames.pop().unwrap_or_default())
+            match frames.pop() {
+                Some(Frame::Native(native)) => Frames::Native(native),
+                Some(Frame::Owned(bytes)) => Frames::Other(Other::Owned(bytes)),
+                None => Frames::default(),
+            }
         };
         Self { frames }
     }
 
-    pub(crate) fn from_frame(frame: Frame) -> Self {
+    #[inline]
+    pub(crate) fn from_native(native: Native) -> Self {
         Self {
-            frames: Frames::One(frame),
+            frames: Frames::Native(native),
         }
     }
 
     pub(crate) fn from_raw(raw: RawFrame) -> Self {
-        Self::from_frame(raw.into_frame())
+        Self::from_native(raw.into_native())
     }
 
     pub(crate) fn from_raws(raws: Vec<RawFrame>) -> Self {
-        Self::from_frames(raws.into_iter().map(RawFrame::into_frame).collect())
+        let frames = raws.into_iter().map(RawFrame::into_native);
+        Self::from_frames(frames.map(Frame::Native).collect())
     }
 
     pub(crate) fn into_parts(mut self) -> (Parts, Option<Ticket>) {
@@ -93,10 +105,11 @@ impl Message {
         let frames = mem::take(&mut self.frames);
         mem::forget(self);
         let parts = match frames {
-            Frames::One(frame) => Parts::One(frame),
-            Frames::Many(frames) => Parts::Many(frames),
+            Frames::Native(native) => Parts::One(Frame::Native(native)),
+            Frames::Other(Other::Owned(bytes)) => Parts::One(Frame::Owned(bytes)),
+            Frames::Other(Other::Many(frames)) => Parts::Many(frames),
             // Taken off above.
-            Frames::Tracked(_) => Parts::Many(Vec::new()),
+            Frames::Other(Other::Tracked(_)) => Parts::Many(Vec::new()),
         };
         (parts, ticket)
     }
@@ -113,7 +126,7 @@ impl Message {
 
     pub(crate) fn attach(&mut self, ticket: Ticket) {
         let frames = mem::take(&mut self.frames);
-        self.frames = Frames::Tracked(Box::new((frames, ticket)));
+        self.frames = Frames::Other(Other::Tracked(Box::new((frames, ticket))));
     }
 
     /// Takes the receipt off, tells it that this comes back, and whether it has
@@ -129,11 +142,11 @@ impl Message {
 
     #[inline]
     pub(crate) fn take_ticket(&mut self) -> Option<Ticket> {
-        if !matches!(self.frames, Frames::Tracked(_)) {
+        if !matches!(self.frames, Frames::Other(Other::Tracked(_))) {
             return None;
         }
         match mem::take(&mut self.frames) {
-            Frames::Tracked(tracked) => {
+            Frames::Other(Other::Tracked(tracked)) => {
                 let (frames, ticket) = *tracked;
                 self.frames = frames;
                 Some(ticket)
@@ -147,17 +160,21 @@ impl Message {
 
     /// The first frame, and for most messages the only one.
     pub fn as_bytes(&self) -> &[u8] {
-        self.frames.as_slice()[0].as_bytes()
+        self.frames.split().0
     }
 
     /// All frames, in order.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = &[u8]> + DoubleEndedIterator {
-        self.frames.as_slice().iter().map(Frame::as_bytes)
+        let (first, others) = self.frames.split();
+        Each {
+            first: Some(first),
+            others: others.iter(),
+        }
     }
 
     /// The bytes of all frames together.
     pub fn len(&self) -> usize {
-        self.frames.as_slice().iter().map(Frame::len).sum()
+        self.frames.len()
     }
 
     /// Whether there is not a single byte in any frame.
@@ -182,20 +199,62 @@ impl Message {
 }
 
 impl Frames {
-    pub(crate) fn as_slice(&self) -> &[Frame] {
+    #[inline]
+    fn len(&self) -> usize {
         match self {
-            Frames::One(frame) => std::slice::from_ref(frame),
-            Frames::Many(frames) => frames,
-            Frames::Tracked(tracked) => tracked.0.as_slice(),
+            Frames::Native(native) => native.len(),
+            Frames::Other(Other::Owned(bytes)) => bytes.len(),
+            Frames::Other(Other::Many(frames)) => frames.iter().map(Frame::len).sum(),
+            Frames::Other(Other::Tracked(tracked)) => tracked.0.len(),
+        }
+    }
+
+    /// The bytes of the first, and those behind it.
+    #[inline]
+    fn split(&self) -> (&[u8], &[Frame]) {
+        match self {
+            Frames::Native(native) => (native.as_bytes(), &[]),
+            Frames::Other(Other::Owned(bytes)) => (bytes, &[]),
+            Frames::Other(Other::Many(frames)) => (frames[0].as_bytes(), &frames[1..]),
+            Frames::Other(Other::Tracked(tracked)) => tracked.0.split(),
         }
     }
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Frames::One(Frame::default())
+        Frames::Other(Other::Owned(Vec::new()))
     }
 }
+
+/// The frames of a message.
+struct Each<'a> {
+    first: Option<&'a [u8]>,
+    others: std::slice::Iter<'a, Frame>,
+}
+
+impl<'a> Iterator for Each<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = || self.others.next().map(Frame::as_bytes);
+        self.first.take().or_else(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = usize::from(self.first.is_some()) + self.others.len();
+        (left, Some(left))
+    }
+}
+
+impl DoubleEndedIterator for Each<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let last = self.others.next_back().map(Frame::as_bytes);
+        last.or_else(|| self.first.take())
+    }
+}
+
+impl ExactSizeIterator for Each<'_> {}
 
 impl Drop for Message {
     fn drop(&mut self) {
@@ -208,7 +267,7 @@ impl Drop for Message {
 
 impl From<&[u8]> for Message {
     fn from(bytes: &[u8]) -> Self {
-        Self::from_frame(Frame::copy_of(bytes))
+        Self::from_native(Native::copy_of(bytes))
     }
 }
 
@@ -226,7 +285,9 @@ impl From<&str> for Message {
 
 impl From<Vec<u8>> for Message {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::from_frame(Frame::from(bytes))
+        Self {
+            frames: Frames::Other(Other::Owned(bytes)),
+        }
     }
 }
 
@@ -250,13 +311,8 @@ impl AsRef<[u8]> for Message {
 
 impl Clone for Message {
     fn clone(&self) -> Self {
-        let frames = self.frames.as_slice();
-        Self::from_frames(
-            frames
-                .iter()
-                .map(|f| Frame::copy_of(f.as_bytes()))
-                .collect(),
-        )
+        let frames = self.frames().map(Native::copy_of).map(Frame::Native);
+        Self::from_frames(frames.collect())
     }
 }
 

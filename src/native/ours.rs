@@ -163,6 +163,16 @@ fn depth(socket: &Socket) -> (u64, u64) {
     (outbound, inbound)
 }
 
+/// Makes a message of a copy of these bytes; -1 if there is no memory.
+///
+/// # Safety
+/// `out` points to memory for a message, which holds none.
+#[inline]
+pub(crate) unsafe fn init_copy(out: *mut zmq_msg_t, bytes: &[u8]) -> c_int {
+    // SAFETY: see above; libzmq copies the bytes.
+    unsafe { sys::pushpull_copy(out, bytes.as_ptr().cast(), bytes.len()) }
+}
+
 /// Sends a message of several frames, all or none. If there is no room, or on
 /// an error, the frames are untouched.
 pub(crate) fn send_whole(socket: &Socket, frames: &mut [RawFrame]) -> Result<bool, Failure> {

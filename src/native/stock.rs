@@ -1,5 +1,6 @@
 use std::{
     ffi::{c_int, c_long},
+    ptr,
     sync::Arc,
     time::Instant,
 };
@@ -17,6 +18,22 @@ const LINGER: i32 = 30_000;
 
 /// More than any default holds, little enough to be read in milliseconds.
 const WAITING: usize = 10_000;
+
+/// As in ours.rs.
+///
+/// # Safety
+/// `out` points to memory for a message, which holds none.
+pub(crate) unsafe fn init_copy(out: *mut sys::zmq_msg_t, bytes: &[u8]) -> c_int {
+    // SAFETY: it initialises the struct with room for all of the bytes, or returns -1.
+    unsafe {
+        let done = sys::zmq_msg_init_size(out, bytes.len());
+        if done == 0 {
+            let at = sys::zmq_msg_data(out).cast();
+            ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len());
+        }
+        done
+    }
+}
 
 pub(crate) fn poll(
     socket: &Socket,

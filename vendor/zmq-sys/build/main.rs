@@ -172,7 +172,9 @@ fn native(target: &str, curve: bool) {
         build.include(env::var_os("DEP_SODIUM_INCLUDE").unwrap());
     }
     if target.contains("msvc") {
-        build.file("native/traffic.cpp").flag("/EHsc");
+        build
+            .files(["native/copy.cpp", "native/traffic.cpp"])
+            .flag("/EHsc");
     } else {
         build.file("native/hot.cpp");
         hot::take_out(&out.join("lib/libzmq.a"), || build.get_archiver());

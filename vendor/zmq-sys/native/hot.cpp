@@ -6,6 +6,7 @@
 //  one of these files uses it.
 #define ZMQ_HAVE_STRLCPY
 
+#include "copy.cpp"
 #include "traffic.cpp"
 
 #include "decoder_allocators.cpp"

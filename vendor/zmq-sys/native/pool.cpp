@@ -189,6 +189,11 @@ void *take_small (size_t class_)
     if (block_t *const block = shelf.open) {
         shelf.open = block->next;
         --shelf.count;
+        //  The next one comes from another core's cache, and who takes it is in a hurry.
+        if (shelf.open) {
+            __builtin_prefetch (shelf.open, 1);
+            __builtin_prefetch (reinterpret_cast<char *> (shelf.open) + line, 1);
+        }
         return body (block);
     }
     void *fresh;

@@ -48,6 +48,7 @@ struct pushpull_flow
     uint64_t in_kernel;
 };
 
+int pushpull_copy (zmq_msg_t *out_, const void *bytes_, size_t size_);
 int pushpull_send (void *socket_, zmq_msg_t *frames_, size_t count_);
 struct pushpull_turn
 {

@@ -15,7 +15,10 @@ namespace
 void prepare (zmq::msg_t &frame_, bool more_)
 {
     //  A message that came from a strange peer and is sent on may call itself a command.
-    frame_.reset_flags (zmq::msg_t::more | zmq::msg_t::command | CMD_TYPE_MASK);
+    const unsigned char strange =
+      zmq::msg_t::more | zmq::msg_t::command | CMD_TYPE_MASK;
+    if (frame_.flags () & strange)
+        frame_.reset_flags (strange);
     if (more_)
         frame_.set_flags (zmq::msg_t::more);
     frame_.reset_metadata ();

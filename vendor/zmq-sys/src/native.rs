@@ -141,6 +141,10 @@ pub type pushpull_told =
     unsafe extern "C" fn(hint: *mut c_void, event: u64, value: u64, endpoint: *const c_char);
 
 extern "C" {
+    /// Makes a message of a copy of so many bytes, as `zmq_msg_init_size` and a copy do, and
+    /// writes it in a form that is quick to move. Returns 0, or -1 with `ENOMEM`.
+    pub fn pushpull_copy(out: *mut zmq_msg_t, bytes: *const c_void, size: usize) -> c_int;
+
     /// Sends one message of `count` frames over a PUSH socket: whole, or not at all.
     ///
     /// Returns 0, and every frame is an empty message then; or -1, and every frame is
