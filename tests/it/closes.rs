@@ -45,6 +45,31 @@ fn a_close_gives_back_all_that_many_peers_left_behind() {
     });
 }
 
+/// More than there is time for, to read and then to take out.
+#[test]
+fn a_pull_with_a_crowd_of_full_senders_closes_in_time() {
+    in_own_process(60, || {
+        let wire = Wire::new("ipc");
+        let context = pushpull::Context::new().unwrap();
+        let took = (0..5).map(|_| {
+            let pull = Pull::bind(&wire.address()).unwrap();
+            let config = Config::connect(&at(&pull)).context(&context);
+            let open = || Push::open(config.clone()).unwrap();
+            let crowd: Vec<_> = (0..60).map(|_| open()).collect();
+            for push in &crowd {
+                fill_a_peer(push, 64);
+            }
+            let (took, left) = timed(|| pull.close().unwrap());
+            println!("{took:?} for {} messages", left.count());
+            crowd.into_iter().for_each(|push| drop(push.abort()));
+            took
+        });
+        let mut took: Vec<_> = took.collect();
+        took.sort();
+        assert!(took[2] <= PROMPT * patience(), "{took:?}");
+    });
+}
+
 #[test]
 fn a_close_gives_back_all_that_a_drained_sender_had_sent() {
     over_ipc_and_tcp(60, |wire| {

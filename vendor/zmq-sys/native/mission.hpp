@@ -41,6 +41,8 @@ namespace
 //  running, where it is worth that; PATIENCE_MS and STARVED_MS in native.rs.
 const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
+//  How long reading goes on before its caller says whether there is time for more.
+const std::chrono::milliseconds slice (4);
 
 //  What an agent is sent for, besides looking.
 enum errand_t
@@ -386,7 +388,7 @@ class agent_t : public zmq::object_t
         int expected = pending;
         if (_state.compare_exchange_strong (expected, running)) {
             if (_errand == opening)
-                let_in (std::chrono::steady_clock::now () + patience);
+                let_in (std::chrono::steady_clock::now () + slice);
             else
                 for (size_t i = 0; i != visits.size (); ++i)
                     work (visits[i]);
