@@ -1,7 +1,10 @@
 //! What a queue costs: nothing while it is idle, and nothing once it is gone.
 //! Each test counts in a process of its own.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use pushpull::{Config, Context, Pull, Push};
 
@@ -293,6 +296,34 @@ fn messages_that_pass_leave_no_memory_behind() {
         let grown = resident().saturating_sub(before);
         println!("{before} KiB before, {grown} KiB more");
         assert!(grown < 8 << 10, "{grown} KiB more");
+    });
+}
+
+/// A receiver that is killed takes what the kernel holds along, and one that closes reads it:
+/// so it is little where a connection does not carry much.
+#[test]
+fn a_connection_gets_a_larger_buffer_in_the_kernel_for_its_rate_and_not_for_its_age() {
+    const SIZE: usize = 100_000;
+    in_own_process(60, || {
+        let wire = Wire::new("ipc");
+        let (push, pull) = wire.pair(|c| c, |c| c);
+        let pass = || {
+            push.send(vec![0; SIZE]).unwrap();
+            assert_eq!(pull.recv_timeout(LONG).unwrap().len(), SIZE);
+        };
+        pass();
+        let usual = largest_send_buffer();
+        // As much as gets one, at a tenth of the rate.
+        let began = Instant::now();
+        for n in 1..=120 {
+            pass();
+            thread::sleep((began + ms(10) * n).saturating_duration_since(Instant::now()));
+        }
+        assert_eq!(largest_send_buffer(), usual);
+        eventually("it has more", || {
+            (0..100).for_each(|_| pass());
+            largest_send_buffer() > usual
+        });
     });
 }
 

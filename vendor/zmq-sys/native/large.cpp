@@ -15,6 +15,11 @@
 //  A Unix socket holds less by itself, so that both sides take turns several times for each
 //  message; a TCP socket comes to hold several megabytes, which are out of the caches when
 //  they are read.
+//
+//  With many small messages they take turns as well. What the kernel has of them is lost with
+//  a receiver that is killed, and a Pull that closes has to read it. So a Unix socket gets a
+//  megabyte for those only once it has carried ten of them in a tenth of a second, and each
+//  of a crowd of senders, none of which does that, has no more than before.
 
 #include "large.hpp"
 
@@ -103,9 +108,9 @@ void speak_often (zmq::pipe_t *pipe_, size_t size_)
 }
 
 //  What libzmq declares const and we change all the same: a connection's copy of its
-//  socket's batch sizes and its wish for a buffer, of which it reads nothing else once it
-//  has an encoder and a decoder, and the size of the encoder's buffer, which never becomes
-//  larger than it was.
+//  socket's batch sizes, of which it reads nothing else once it has an encoder and a decoder;
+//  its wish for a buffer and two numbers for multicast, which it does not read at all; and
+//  the size of the encoder's buffer, which never becomes larger than it was.
 //  The language leaves open what comes of that; every look at these is behind a call that
 //  the compiler can't see through, so it is a load.
 template <typename T> void set (const T &size_, size_t value_)
@@ -138,28 +143,69 @@ bool is_at_home (zmq::fd_t fd_)
 }
 #endif
 
-//  Once for a connection, unless the program has said how much it is to be.
-void have_kernel_hold_some (zmq::stream_engine_base_t &engine_)
+//  What a connection's wish for a buffer is, unless the program has said how much it is to
+//  be: nobody's; what fits to its rate; what fits to large messages.
+enum
+{
+    unsaid = -1,
+    for_rate = -2,
+    for_large = -3
+};
+
+//  It takes twice that, with what it needs for itself, or twice net.core.wmem_max.
+void have_ipc_hold (zmq::fd_t fd_, int bytes_)
+{
+#if defined __linux__
+    int held = 0;
+    socklen_t size = sizeof held;
+    if (is_local (fd_) && getsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
+        && held < bytes_)
+        setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &bytes_, sizeof bytes_);
+#endif
+}
+
+//  Once for a connection.
+void have_kernel_hold_large (zmq::stream_engine_base_t &engine_)
 {
 #if defined __linux__
     const zmq::fd_t fd = fd_of (engine_);
     const int &said = engine_options_of (engine_).sndbuf;
-    if (said != -1)
+    if (said != unsaid && said != for_rate)
         return;
-    //  It takes twice that, with what it needs for itself, or twice net.core.wmem_max.
-    const int over_ipc = 1 << 20;
     const int over_tcp = 512 << 10;
-    int held = 0;
-    socklen_t size = sizeof held;
     if (is_at_home (fd))
         setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &over_tcp, sizeof over_tcp);
-    else if (is_local (fd)
-             && getsockopt (fd, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
-             && held < over_ipc)
-        setsockopt (fd, SOL_SOCKET, SO_SNDBUF, &over_ipc, sizeof over_ipc);
-    set (said, 0);
+    else
+        have_ipc_hold (fd, 1 << 20);
+    set (said, for_large);
 #else
     LIBZMQ_UNUSED (engine_);
+#endif
+}
+
+//  Counts what a connection carries, in two numbers of its options that are for multicast
+//  alone: since when, in milliseconds, and how many bytes.
+void weigh (zmq::stream_engine_base_t &engine_, int bytes_)
+{
+#if defined __linux__
+    const zmq::options_t &options = engine_options_of (engine_);
+    if (options.sndbuf != unsaid || options.type != ZMQ_PUSH)
+        return;
+    const uint32_t window = 100;
+    const int much = 10 << 20;
+    const uint32_t now = static_cast<uint32_t> (now_ms ());
+    if (now - static_cast<uint32_t> (options.recovery_ivl) > window) {
+        set (options.recovery_ivl, now);
+        set (options.rate, 0);
+    }
+    set (options.rate, static_cast<size_t> (options.rate) + bytes_);
+    if (options.rate < much)
+        return;
+    have_ipc_hold (fd_of (engine_), 512 << 10);
+    set (options.sndbuf, for_rate);
+#else
+    LIBZMQ_UNUSED (engine_);
+    LIBZMQ_UNUSED (bytes_);
 #endif
 }
 
@@ -223,13 +269,16 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
     const bool is_large = size >= large;
     if (is_large && options_of (session).type == ZMQ_PUSH) {
         speak_often (session_pipe_of (session), size);
-        have_kernel_hold_some (*engine_);
+        have_kernel_hold_large (*engine_);
     }
     const size_t wanted = is_large ? std::min (whole, short_batch) : whole;
     const int &batch = engine_options_of (*engine_).out_batch_size;
     if (static_cast<size_t> (batch) != wanted && set_room (encoder_of (*engine_), wanted))
         set (batch, wanted);
-    return tcp_write (fd_of (*engine_), data_, size_);
+    const int written = tcp_write (fd_of (*engine_), data_, size_);
+    if (written > 0)
+        weigh (*engine_, written);
+    return written;
 }
 
 void make_room_for (zmq::push_t &socket_, size_t size_)
