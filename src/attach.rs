@@ -203,6 +203,12 @@ impl Attached {
         self.gone.patience = self.gone.patience.min(NEIGHBOUR_PATIENCE);
     }
 
+    /// Whether libzmq's threads have done all that was asked of them, however busy the
+    /// machine is.
+    pub(crate) fn is_served(&self) -> bool {
+        self.gone.context.as_ref().is_some_and(native::is_awake)
+    }
+
     /// Closes everything, and returns when it is closed.
     pub(crate) fn close(mut self) {
         self.stop_listening();
@@ -298,8 +304,8 @@ const NEIGHBOUR_PATIENCE: Duration = Duration::from_millis(10);
 /// How many bytes a connection reads, and writes, in one system call. Stock
 /// libzmq's 8 KiB cost one call for eight messages of 1 KiB. What is written is
 /// gone at once; what is read stays as long as any message in it, so that one
-/// kept message of a few bytes holds 64 KiB. The kernel's socket buffers, some
-/// 200 KiB, are the most that can help.
+/// kept message of a few bytes holds 64 KiB. The kernel's socket buffers, 200 KiB
+/// to a megabyte, are the most that can help.
 pub(crate) const BATCH: (i32, i32) = (64 << 10, 256 << 10);
 
 /// Connections that the kernel keeps waiting while the I/O thread is busy.

@@ -11,13 +11,13 @@ mod stock;
 
 #[cfg(pushpull_native)]
 pub(crate) use ours::{
-    care, flow, held, identity, init_copy, introduce, let_in, pipes, poll, recall, receive, rescue,
-    send_run, send_whole, tune, wait_until_gone, waiting, Turn, Waits, Watch,
+    care, flow, held, identity, init_copy, introduce, is_awake, let_in, pipes, poll, recall,
+    receive, rescue, send_run, send_whole, tune, wait_until_gone, waiting, Turn, Waits, Watch,
 };
 #[cfg(not(pushpull_native))]
 pub(crate) use stock::{
-    care, flow, held, identity, init_copy, introduce, let_in, pipes, poll, recall, receive, rescue,
-    send_run, send_whole, tune, wait_until_gone, waiting, Turn, Waits, Watch,
+    care, flow, held, identity, init_copy, introduce, is_awake, let_in, pipes, poll, recall,
+    receive, rescue, send_run, send_whole, tune, wait_until_gone, waiting, Turn, Waits, Watch,
 };
 
 use std::ffi::c_int;

@@ -331,14 +331,20 @@ pub(crate) fn wait_until_gone(context: &Context, identity: Identity, until: Inst
         }
         if now - since >= UNUSUAL && !doubted {
             doubted = true;
-            // SAFETY: as above.
-            if unsafe { sys::pushpull_awake(context.raw()) } == 0 {
+            if !is_awake(context) {
                 return false;
             }
         }
         thread::sleep(Duration::from_micros(50));
     }
     true
+}
+
+/// Whether all I/O threads have done by now what they were told before. They may be kept
+/// from running, and are waited for, but not if one resolves a name.
+pub(crate) fn is_awake(context: &Context) -> bool {
+    // SAFETY: the context lives as long as the handle that we were given.
+    unsafe { sys::pushpull_awake(context.raw()) == 1 }
 }
 
 /// Tells a monitor what happens to a socket's connections, until it is dropped,
