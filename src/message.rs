@@ -28,6 +28,9 @@ pub struct Message {
     frames: Frames,
 }
 
+// See `Native`.
+const _: () = assert!(mem::size_of::<Message>() == mem::size_of::<Native>());
+
 /// Several messages that travel through a channel as one item.
 ///
 /// On the wire they are ordinary messages, in this order.

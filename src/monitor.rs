@@ -251,15 +251,20 @@ struct Known {
     events: Option<Sender<Event>>,
     /// The descriptors of the connections that have shaken hands.
     peers: Vec<u64>,
-    /// Those of the others.
+    /// Those of the others, and since when.
     #[cfg(pushpull_native)]
-    shaking: Vec<u64>,
+    shaking: Vec<(u64, Instant)>,
     last_error: Option<LastError>,
     /// When a failure was last worth a warning.
     #[cfg(pushpull_native)]
     warned: Option<Instant>,
     ended: bool,
 }
+
+/// A handshake is two round trips. Who has not shaken hands after this is silent, or
+/// speaks ZMTP 1 or 2, which know none.
+#[cfg(pushpull_native)]
+const SHAKING: Duration = Duration::from_secs(1);
 
 impl Monitor {
     pub(crate) fn new(
@@ -302,11 +307,14 @@ impl Monitor {
     }
 
     /// How many connections have not shaken hands yet, but may at any moment. Who
-    /// is none of these any more is in `joined`, or has left. (ZMTP 1 and 2 have no
-    /// such handshake, so their peers stay.)
+    /// is none of these any more is in `joined`, has left, or takes his time.
     pub(crate) fn shaking(&self) -> u64 {
         #[cfg(pushpull_native)]
-        return self.known.look().shaking.len() as u64;
+        {
+            let known = self.known.look();
+            let just = known.shaking.iter().filter(|s| s.1.elapsed() < SHAKING);
+            just.count() as u64
+        }
         #[cfg(not(pushpull_native))]
         0
     }

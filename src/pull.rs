@@ -34,8 +34,8 @@ use carrier::{Carrier, Ended};
 ///
 /// # What happens to messages
 /// [`close`](Self::close) gives back what is in the channel, in libzmq, and
-/// what had arrived in the kernel's buffers, as far as it can be read in 25 ms and
-/// is not much more than a hundred thousand messages.
+/// what had arrived in the kernel's buffers, as far as it can be read in 25 ms, and
+/// of a crowd's no more once 110 000 messages wait.
 /// Over tcp it waits for what is still on its way, until nothing has come for
 /// 5 ms, and no longer than 20. What arrives later is lost, and its sender
 /// believes it sent: of one that goes on, what both kernels hold. What it is just
@@ -242,7 +242,9 @@ impl<T: Item> Pull<T> {
     /// called and not shaken hands): first it removes its
     /// socket file and reads what has come, then it takes no more connections, then
     /// it takes out of libzmq what is complete there, then it is gone. (On a machine
-    /// that keeps libzmq's thread from running it waits for that, up to a second.)
+    /// that keeps libzmq's thread from running it waits for that, up to a second. And the
+    /// 160 000 messages that eighty full senders leave in libzmq, with the usual high-water
+    /// mark, took 50 to 70 ms to be taken out, on two cores.)
     ///
     /// What nobody had received yet comes back. See
     /// [what happens to messages](#what-happens-to-messages).

@@ -20,8 +20,8 @@ pub(crate) enum Frame {
 /// A frame of libzmq's, with its length: libzmq keeps that beside the bytes, which
 /// are in another core's cache when a worker asks.
 ///
-/// The frame comes first, and behind it one word that is never 0, with which the
-/// enums around it make do. So it lies at the same place in each of them, and a move
+/// The frame comes first, and behind it one word that is never 0, with which a
+/// `Frame` and a `Message` make do. So it lies at the same place in them, and a move
 /// reads the very words that the move before has written. A processor that reads
 /// across two of those waits until all that was written before is in its cache: of
 /// a message of 64 bytes that was a tenth of the time.
@@ -30,6 +30,8 @@ pub(crate) struct Native {
     raw: RawFrame,
     length_and_one: NonZeroU64,
 }
+
+const _: () = assert!(mem::size_of::<Frame>() == mem::size_of::<Native>());
 
 impl Native {
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {

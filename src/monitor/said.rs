@@ -33,7 +33,7 @@ impl Monitor {
                     known.expect_no_more_of(value);
                     // Another I/O thread may have told of that first.
                     if !known.peers.contains(&value) {
-                        known.shaking.push(value);
+                        known.shaking.push((value, Instant::now()));
                     }
                 });
                 self.tell(event);
@@ -96,7 +96,7 @@ impl Monitor {
 
 impl Known {
     fn expect_no_more_of(&mut self, descriptor: u64) {
-        self.shaking.retain(|s| *s != descriptor);
+        self.shaking.retain(|s| s.0 != descriptor);
     }
 }
 

@@ -58,10 +58,6 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// come. Within one machine that takes microseconds.
 const QUIET: Duration = Duration::from_millis(5);
 
-/// Of a crowd's small messages no more are read once so many wait: to take them out of
-/// libzmq, after that, takes longer than the reading, and a close has 50 ms.
-const MANY: usize = 100_000;
-
 /// How long it looks elsewhere meanwhile.
 const MOMENT: Duration = Duration::from_micros(200);
 
@@ -274,16 +270,12 @@ impl<T: Item> Carrier<T> {
             if come.coming > 0 {
                 quiet_at = now + QUIET;
             }
-            let quiet = now >= quiet_at && late + come.cut == 0;
-            let many = come.cut > 0 && native::waiting(&self.attached.socket) >= MANY;
-            let over = come.unasked > 0 || quiet || many || now >= until;
+            let quiet = now >= quiet_at && late == 0;
+            let over = come.cut + come.unasked > 0 || quiet || now >= until;
             let still = if now >= until { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
-                (
-                    come.cut * u64::from(over),
-                    "with more than there was time to read, it is",
-                ),
+                (come.cut, "with more than there was time to read, it is"),
                 (
                     come.unasked,
                     "that could not be asked for what they sent, it is",
@@ -308,9 +300,7 @@ impl<T: Item> Carrier<T> {
             if over {
                 return PATIENCE;
             }
-            if come.cut == 0 {
-                thread::sleep(MOMENT);
-            }
+            thread::sleep(MOMENT);
         }
     }
 

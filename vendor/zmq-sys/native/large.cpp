@@ -18,8 +18,8 @@
 //
 //  With many small messages they take turns as well. What the kernel has of them is lost with
 //  a receiver that is killed, and a Pull that closes has to read it. So a Unix socket gets a
-//  megabyte for those only once it has carried ten of them in a tenth of a second, and each
-//  of a crowd of senders, none of which does that, has no more than before.
+//  megabyte for those only once it has carried ten of them in a tenth of a second, which
+//  few can do at a time. (It keeps that.)
 
 #include "large.hpp"
 
@@ -153,16 +153,16 @@ enum
 };
 
 //  It takes twice that, with what it needs for itself, or twice net.core.wmem_max.
+#if defined __linux__
 void have_ipc_hold (zmq::fd_t fd_, int bytes_)
 {
-#if defined __linux__
     int held = 0;
     socklen_t size = sizeof held;
     if (is_local (fd_) && getsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
         && held < bytes_)
         setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &bytes_, sizeof bytes_);
-#endif
 }
+#endif
 
 //  Once for a connection.
 void have_kernel_hold_large (zmq::stream_engine_base_t &engine_)
@@ -194,12 +194,13 @@ void weigh (zmq::stream_engine_base_t &engine_, int bytes_)
     const uint32_t window = 100;
     const int much = 10 << 20;
     const uint32_t now = static_cast<uint32_t> (now_ms ());
-    if (now - static_cast<uint32_t> (options.recovery_ivl) > window) {
+    int carried = bytes_;
+    if (now - static_cast<uint32_t> (options.recovery_ivl) <= window)
+        carried += options.rate;
+    else
         set (options.recovery_ivl, now);
-        set (options.rate, 0);
-    }
-    set (options.rate, static_cast<size_t> (options.rate) + bytes_);
-    if (options.rate < much)
+    set (options.rate, carried);
+    if (carried < much)
         return;
     have_ipc_hold (fd_of (engine_), 512 << 10);
     set (options.sndbuf, for_rate);

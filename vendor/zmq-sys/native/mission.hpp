@@ -41,8 +41,9 @@ namespace
 //  running, where it is worth that; PATIENCE_MS and STARVED_MS in native.rs.
 const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
-//  How long reading goes on before its caller says whether there is time for more.
-const std::chrono::milliseconds slice (4);
+//  No more is read of what a crowd's kernels have for a socket that closes when so many messages
+//  wait: to take them out, after that, takes longer than the reading.
+const uint64_t many = 110000;
 
 //  What an agent is sent for, besides looking.
 enum errand_t
@@ -213,6 +214,12 @@ struct visit_t
         if (last)
             reads = 0;
         return reads > 0;
+    }
+
+    //  How many messages the socket has not taken, as far as it has told.
+    uint64_t waiting () const
+    {
+        return difference (msgs_written_of (*far), peers_msgs_read_of (*far));
     }
 
     //  Whether there would have been more to read.
@@ -388,7 +395,7 @@ class agent_t : public zmq::object_t
         int expected = pending;
         if (_state.compare_exchange_strong (expected, running)) {
             if (_errand == opening)
-                let_in (std::chrono::steady_clock::now () + slice);
+                let_in (std::chrono::steady_clock::now () + patience);
             else
                 for (size_t i = 0; i != visits.size (); ++i)
                     work (visits[i]);
@@ -405,13 +412,20 @@ class agent_t : public zmq::object_t
         const auto is_late = [until_] {
             return std::chrono::steady_clock::now () >= until_;
         };
-        for (size_t i = 0; i != visits.size () && !is_late (); ++i)
+        uint64_t waiting = 0;
+        const auto is_over = [&waiting, is_late] { return waiting >= many || is_late (); };
+        for (size_t i = 0; i != visits.size () && !is_late (); ++i) {
             visits[i].open ();
+            waiting += visits[i].waiting ();
+        }
         for (bool goes_on = true; goes_on;) {
             goes_on = false;
-            for (size_t i = 0; i != visits.size () && !is_late (); ++i)
+            for (size_t i = 0; i != visits.size () && !is_over (); ++i) {
+                const uint64_t before = visits[i].waiting ();
                 goes_on = visits[i].read_on () || goes_on;
-            goes_on = goes_on && !is_late ();
+                waiting += visits[i].waiting () - before;
+            }
+            goes_on = goes_on && !is_over ();
         }
         for (size_t i = 0; i != visits.size (); ++i)
             visits[i].stop ();

@@ -201,7 +201,8 @@ int pushpull_let_in (void *socket_, struct pushpull_come *out_)
             }
             ++back;
             for (size_t j = 0; j != visits.size (); ++j) {
-                came.cut += visits[j].cut || !visits[j].asked ? 1 : 0;
+                came.unasked += visits[j].asked ? 0 : 1;
+                came.cut += visits[j].cut ? 1 : 0;
                 came.coming += visits[j].coming ? 1 : 0;
                 came.sending += visits[j].sending ? 1 : 0;
             }
