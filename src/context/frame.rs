@@ -24,7 +24,7 @@ pub(crate) enum Frame {
 /// `Frame` and a `Message` make do. So it lies at the same place in them, and a move
 /// reads the very words that the move before has written. A processor that reads
 /// across two of those waits until all that was written before is in its cache: of
-/// a message of 64 bytes that was a tenth of the time.
+/// a message of 64 bytes that was a twelfth of the time.
 #[repr(C)]
 pub(crate) struct Native {
     raw: RawFrame,

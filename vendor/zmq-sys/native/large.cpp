@@ -159,7 +159,7 @@ void have_ipc_hold (zmq::fd_t fd_, int bytes_)
     int held = 0;
     socklen_t size = sizeof held;
     if (is_local (fd_) && getsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &held, &size) == 0
-        && held < bytes_)
+        && held < 2 * bytes_)
         setsockopt (fd_, SOL_SOCKET, SO_SNDBUF, &bytes_, sizeof bytes_);
 }
 #endif
