@@ -104,8 +104,8 @@ fn a_sender_that_is_killed_in_mid_stream_takes_what_it_had_and_no_more() {
             eventually("it is in mid-stream", || sender.done_so_far() > 1000);
             sender.dies();
             sender.died(&mut history);
-            // Its channel, its hand, its pipe, and what was being encoded.
-            let encoded = 16;
+            // Its channel, its hand, its pipe, and what was encoded for one write.
+            let encoded = (256 << 10) / BYTES_EACH;
             history.may_lose(number, 0..sender.done_so_far(), 2 * HELD + HAND + encoded);
         }
         let last = Player::sender(wire, 4, 200, &receiver.endpoint, "&x-messages=100");
