@@ -84,7 +84,7 @@ tests() {
 
 # A program without the patch lines of the README gets this one: it has to build and work.
 stock() {
-    (cd vendor/stock && cargo test --locked --test pushpull)
+    (cd vendor/stock && cargo test --test pushpull)
 }
 
 # Chance kills, stops and cuts for a minute; longer with ci/soak.sh MINUTES.
