@@ -17,7 +17,10 @@ tools() {
     cargo-deny --version
 }
 
+# Offline, as nothing but crates is needed; a fresh machine has none of those yet.
 allowed() {
+    cargo fetch --locked
+    (cd examples/embed && cargo fetch)
     cargo deny --offline --locked check licenses bans sources
     (cd examples/embed && cargo deny --offline check -A license-not-encountered --hide-inclusion-graph \
         licenses bans sources)
