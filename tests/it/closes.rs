@@ -12,7 +12,7 @@ use crate::{
 };
 #[cfg(target_os = "linux")]
 use crate::{
-    logs::{level, LOG},
+    logs::{level, listen},
     stranger::{greeting, ready},
 };
 
@@ -52,8 +52,7 @@ fn a_pull_with_a_crowd_of_full_senders_closes_in_time() {
     in_own_process(60, || {
         let wire = Wire::new("ipc");
         let context = pushpull::Context::new().unwrap();
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(LevelFilter::Warn);
+        listen(LevelFilter::Warn);
         let took = (0..5).map(|_| {
             let pull = Pull::open(Config::bind(&wire.address()).name("crowd")).unwrap();
             let config = Config::connect(&at(&pull)).context(&context);
@@ -208,8 +207,7 @@ fn goes_on(address: &str) -> u64 {
 /// where there was not enough time to read all that had come, which the log tells.
 #[cfg(target_os = "linux")]
 fn again_and_again(closes: impl Fn(Config) -> Option<String>) {
-    log::set_logger(&LOG).unwrap();
-    log::set_max_level(LevelFilter::Warn);
+    listen(LevelFilter::Warn);
     let mut counted = 0;
     for n in 0..tries() {
         let wire = Wire::new("ipc");

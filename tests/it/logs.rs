@@ -11,7 +11,7 @@ use crate::harness::patience;
 use crate::harness::{at, eventually, in_own_process, ms, number, numbered, Wire, LONG};
 use crate::stranger::Stranger;
 
-pub struct Kept(Mutex<Vec<(Level, String)>>);
+struct Kept(Mutex<Vec<(Level, String)>>);
 
 impl Log for Kept {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -29,7 +29,13 @@ impl Log for Kept {
 }
 
 /// All that this crate says, in a process whose logger it is.
-pub static LOG: Kept = Kept(Mutex::new(Vec::new()));
+static LOG: Kept = Kept(Mutex::new(Vec::new()));
+
+/// From here on it keeps what is said at that level and above.
+pub fn listen(level: LevelFilter) {
+    log::set_logger(&LOG).unwrap();
+    log::set_max_level(level);
+}
 
 /// The level of a line with that beginning, if there is one.
 pub fn level(beginning: &str) -> Option<Level> {
@@ -52,8 +58,7 @@ fn count() -> usize {
 #[test]
 fn the_log_tells_of_peers_that_were_still_sending_when_a_pull_closed() {
     in_own_process(60, || {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(LevelFilter::Warn);
+        listen(LevelFilter::Warn);
         // Over ipc the sender hears of it at once, on Linux.
         let wire = Wire::new("tcp");
         let name = "closing";
@@ -84,8 +89,7 @@ fn the_log_tells_of_peers_that_were_still_sending_when_a_pull_closed() {
 #[test]
 fn the_log_tells_of_who_had_not_shaken_hands_when_a_pull_closed() {
     in_own_process(60, || {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(LevelFilter::Warn);
+        listen(LevelFilter::Warn);
         let wire = Wire::new("tcp");
         let config = Config::bind(&wire.address()).name("closing").events(10);
         let pull = Pull::open(config).unwrap();
@@ -104,8 +108,7 @@ fn the_log_tells_of_who_had_not_shaken_hands_when_a_pull_closed() {
 #[test]
 fn the_log_tells_the_life_of_a_queue() {
     in_own_process(60, || {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(LevelFilter::Debug);
+        listen(LevelFilter::Debug);
         let wire = Wire::new("tcp");
         let on = |config: Config, name: &str| config.name(name).stall_after(ms(50));
 
@@ -177,8 +180,7 @@ fn the_log_tells_the_life_of_a_queue() {
 #[test]
 fn a_drain_whose_time_ran_out_tells_what_peers_have_yet_to_read() {
     in_own_process(60, || {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(LevelFilter::Info);
+        listen(LevelFilter::Info);
         let wire = Wire::new("ipc");
         // More than the Pull reads ahead, and no more than the kernel takes.
         let count = 40;
@@ -214,8 +216,7 @@ fn a_close_that_has_no_time_for_all_that_came_says_so() {
     const PEERS: usize = 300;
     const EACH: u64 = 15_000;
     in_own_process(60, || {
-        log::set_logger(&LOG).unwrap();
-        log::set_max_level(LevelFilter::Warn);
+        listen(LevelFilter::Warn);
         let wire = Wire::new("ipc");
         let config = Config::bind(&wire.address()).name("in").capacity(1);
         let pull = Pull::open(config.high_water_mark(1).stall_after(LONG)).unwrap();

@@ -15,6 +15,7 @@ namespace
 void prepare (zmq::msg_t &frame_, bool more_)
 {
     //  A message that came from a strange peer and is sent on may call itself a command.
+    //  (A byte written in vain is not for nothing: it is moved next, see copy.cpp.)
     const unsigned char strange =
       zmq::msg_t::more | zmq::msg_t::command | CMD_TYPE_MASK;
     if (frame_.flags () & strange)
