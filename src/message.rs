@@ -28,9 +28,6 @@ pub struct Message {
     frames: Frames,
 }
 
-// See `Native`.
-const _: () = assert!(mem::size_of::<Message>() == mem::size_of::<Native>());
-
 /// Several messages that travel through a channel as one item.
 ///
 /// On the wire they are ordinary messages, in this order.
@@ -467,4 +464,16 @@ pub(crate) fn collect_dropped(f: impl FnOnce()) -> Vec<Message> {
     f();
     drop(off);
     COLLECTED.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frame, Message, Native};
+
+    /// Rust does not promise it; it is a matter of speed alone.
+    #[test]
+    fn a_message_is_no_larger_than_its_frame_and_length() {
+        assert_eq!(size_of::<Frame>(), size_of::<Native>());
+        assert_eq!(size_of::<Message>(), size_of::<Native>());
+    }
 }

@@ -242,7 +242,7 @@ impl<T: Item> Pull<T> {
     /// called and not shaken hands): first it removes its
     /// socket file and reads what has come, then it takes no more connections, then
     /// it takes out of libzmq what is complete there, then it is gone. (On a machine
-    /// that keeps libzmq's thread from running it waits for that, up to a second. And the
+    /// that keeps libzmq's thread from running it waits for that, up to two seconds. And the
     /// 160 000 messages that eighty full senders leave in libzmq, with the usual high-water
     /// mark, took 50 to 70 ms to be taken out, on two cores.)
     ///

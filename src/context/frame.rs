@@ -31,8 +31,6 @@ pub(crate) struct Native {
     length_and_one: NonZeroU64,
 }
 
-const _: () = assert!(mem::size_of::<Frame>() == mem::size_of::<Native>());
-
 impl Native {
     pub(crate) fn copy_of(bytes: &[u8]) -> Self {
         RawFrame::copy_of(bytes).into_native_of(bytes.len())

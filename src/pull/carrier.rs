@@ -272,7 +272,7 @@ impl<T: Item> Carrier<T> {
             }
             let quiet = now >= quiet_at && late == 0;
             let over = come.cut + come.unasked > 0 || quiet || now >= until;
-            let still = if now >= until { come.coming } else { 0 };
+            let still = if over && !quiet { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
                 (come.cut, "with more than there was time to read, it is"),
@@ -336,6 +336,7 @@ impl<T: Item> Carrier<T> {
                     until = Instant::now() + patience;
                     continue;
                 }
+                self.attached.be_impatient();
             }
             if late && (complete || !in_order) {
                 // A stock libzmq does not tell how many there are.

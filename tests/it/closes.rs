@@ -53,8 +53,9 @@ fn a_pull_with_a_crowd_of_full_senders_closes_in_time() {
         let wire = Wire::new("ipc");
         let context = pushpull::Context::new().unwrap();
         listen(LevelFilter::Warn);
-        let took = (0..5).map(|_| {
-            let pull = Pull::open(Config::bind(&wire.address()).name("crowd")).unwrap();
+        let closes = (0..5).map(|turn| {
+            let name = format!("crowd {turn}");
+            let pull = Pull::open(Config::bind(&wire.address()).name(&name)).unwrap();
             let config = Config::connect(&at(&pull)).context(&context);
             let open = || Push::open(config.clone()).unwrap();
             let crowd: Vec<_> = (0..40).map(|_| open()).collect();
@@ -62,17 +63,49 @@ fn a_pull_with_a_crowd_of_full_senders_closes_in_time() {
                 fill_a_peer(push, 64);
             }
             let (took, left) = timed(|| pull.close().unwrap());
-            let count = left.count();
-            println!("{took:?} for {count} messages");
-            // And one read more.
-            assert!(count < 130_000, "{count}");
-            assert!(level("crowd: number of peers with more than there was time").is_some());
+            let told = format!("{name}: number of peers with more than there was time");
+            assert!(level(&told).is_some());
             crowd.into_iter().for_each(|push| drop(push.abort()));
-            took
+            (took, left.count())
         });
-        let mut took: Vec<_> = took.collect();
+        let (mut took, mut counts): (Vec<_>, Vec<_>) = closes.unzip();
+        println!("{took:?} for {counts:?} messages");
         took.sort();
+        counts.sort_unstable();
         assert!(took[2] <= PROMPT * patience(), "{took:?}");
+        // And one read more; fewer where even those took too long.
+        assert!(counts[4] < 130_000, "{counts:?}");
+        assert!(counts[2] > 100_000 || patience() > 1, "{counts:?}");
+    });
+}
+
+/// libzmq's threads hear of what was received once in half a high-water mark: of so many
+/// peers that is more than a close reads beside.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_close_has_time_for_one_sender_beside_many_that_were_received() {
+    in_own_process(60, || {
+        const PEERS: u64 = 250;
+        const EACH: u64 = 499;
+        let wire = Wire::new("ipc");
+        let context = pushpull::Context::new().unwrap();
+        listen(LevelFilter::Warn);
+        let pull = Pull::open(Config::bind(&wire.address()).name("received")).unwrap();
+        let config = Config::connect(&at(&pull)).context(&context);
+        let open = || Push::open(config.clone()).unwrap();
+        let many: Vec<_> = (0..PEERS).map(|_| open()).collect();
+        for push in &many {
+            (0..EACH).for_each(|n| push.send(numbered(n, 8)).unwrap());
+        }
+        for _ in 0..PEERS * EACH {
+            pull.recv_timeout(LONG).unwrap();
+        }
+        let last = open();
+        fill_a_peer(&last, 64);
+        drop(pull.close().unwrap());
+        let told = "received: number of peers with more than there was time";
+        // What reads in time is no emulator.
+        assert!(level(told).is_none() || patience() > 1);
     });
 }
 

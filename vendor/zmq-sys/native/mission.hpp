@@ -43,7 +43,9 @@ const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
 //  No more is read of what a crowd's kernels have for a socket that closes when so many messages
 //  wait: to take them out, after that, takes longer than the reading.
+//  But so many are, since those that wait have to be taken out anyway. For each I/O thread.
 const uint64_t many = 110000;
+const uint64_t few = 20000;
 
 //  What an agent is sent for, besides looking.
 enum errand_t
@@ -103,6 +105,7 @@ struct visit_t
     zmq::pipe_t *far;
     upipe_t *out_pipe;
     uint64_t written;
+    uint64_t received;
 
     //  Found by the agent.
     uint64_t read;
@@ -130,6 +133,7 @@ struct visit_t
         far (peer_of (*near_)),
         out_pipe (out_pipe_of (*near_)),
         written (msgs_written_of (*near_)),
+        received (msgs_read_of (*near_)),
         read (0),
         unwritten (0),
         in_kernel (0),
@@ -216,10 +220,10 @@ struct visit_t
         return reads > 0;
     }
 
-    //  How many messages the socket has not taken, as far as it has told.
+    //  How many messages the socket has not received; its thread waits for us.
     uint64_t waiting () const
     {
-        return difference (msgs_written_of (*far), peers_msgs_read_of (*far));
+        return difference (msgs_written_of (*far), received);
     }
 
     //  Whether there would have been more to read.
@@ -413,7 +417,10 @@ class agent_t : public zmq::object_t
             return std::chrono::steady_clock::now () >= until_;
         };
         uint64_t waiting = 0;
-        const auto is_over = [&waiting, is_late] { return waiting >= many || is_late (); };
+        uint64_t came = 0;
+        const auto is_over = [&waiting, &came, is_late] {
+            return (waiting + came >= many && came >= few) || is_late ();
+        };
         for (size_t i = 0; i != visits.size () && !is_late (); ++i) {
             visits[i].open ();
             waiting += visits[i].waiting ();
@@ -423,7 +430,7 @@ class agent_t : public zmq::object_t
             for (size_t i = 0; i != visits.size () && !is_over (); ++i) {
                 const uint64_t before = visits[i].waiting ();
                 goes_on = visits[i].read_on () || goes_on;
-                waiting += visits[i].waiting () - before;
+                came += visits[i].waiting () - before;
             }
             goes_on = goes_on && !is_over ();
         }
