@@ -137,7 +137,8 @@ impl Config {
     }
 
     /// How many items the channel holds. 1000 unless set; 0 makes every send
-    /// wait until the worker takes the item.
+    /// wait until the worker takes the item. (Of 1 MiB that is a gigabyte where a peer does
+    /// not take them: see [`Push::send`](crate::Push::send) for where one does.)
     pub fn capacity(mut self, items: usize) -> Self {
         self.capacity = items;
         self

@@ -6,11 +6,16 @@
 //! An order drops the stop channel's sender and rings the bell once. The first
 //! is never undone, and whoever takes a ring off the bell looks at the order
 //! next, which was given before, so neither wake-up can be lost.
+//!
+//! A caller waits in its channel, and one with a large message before that, for a moment,
+//! in `pace`.
 
 mod lookout;
+mod pace;
 mod wait;
 
 pub(crate) use lookout::Lookout;
+pub(crate) use pace::Pace;
 pub(crate) use wait::Watched;
 
 use std::{

@@ -18,7 +18,7 @@ use crate::{
     attach::Attached,
     config::Config,
     context::Events,
-    control::{Next, Order, Woken, CARE},
+    control::{Next, Order, Pace, Woken, CARE},
     error::DrainFailure,
     intake::Intake,
     message::{Item, Message},
@@ -52,6 +52,7 @@ pub(super) struct Carrier<T: Item> {
     pub(super) untold: VecDeque<(u64, usize)>,
     pub(super) numbers: Arc<Numbers>,
     pub(super) spillway: Option<Arc<Spillway<T>>>,
+    pace: Arc<Pace>,
     pub(super) stall: Stall,
     /// When its turn came.
     pub(super) since: Option<Instant>,
@@ -124,6 +125,7 @@ impl<T: Item> Carrier<T> {
             stall: Stall::new(&name, &attached.monitor, config.stall_after),
             numbers,
             spillway,
+            pace: Arc::default(),
             name,
             attached,
             intake: Some(intake),
@@ -151,6 +153,10 @@ impl<T: Item> Carrier<T> {
 
     pub(super) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
+    }
+
+    pub(super) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     pub(super) fn carry(mut self) -> Ended<T> {
@@ -321,6 +327,7 @@ impl<T: Item> Carrier<T> {
                 };
             }
         }
+        self.pace.gets_on();
     }
 
     /// Sends what is in hand, as far as libzmq takes it. Comes back early when

@@ -1,7 +1,11 @@
 //! A receiver that does not receive holds its sender up, all the way, and
 //! memory stays bounded.
 
-use std::{ops::Range, thread, time::Duration};
+use std::{
+    ops::Range,
+    thread,
+    time::{Duration, Instant},
+};
 
 use pushpull::{Config, Pull, Push, TrySendError};
 
@@ -71,6 +75,63 @@ fn of_large_messages_only_few_wait_in_libzmq() {
         }
         receives(1000);
         push.drain(LONG).unwrap();
+    });
+}
+
+#[test]
+fn a_sender_of_large_messages_waits_a_moment_for_16_mib_before_it_and_then_fills_the_channel() {
+    over_ipc_and_tcp(60, |wire| {
+        const SIZE: usize = 256 << 10;
+        const MOMENT: Duration = ms(10);
+        let (address, _nobody) = wire.nobody();
+        let push = Push::open(Config::connect(&address).capacity(208)).unwrap();
+        push.pause();
+        let send = |numbers: Range<u64>| {
+            let send = |n| match n % 3 {
+                0 => push.send(numbered(n, SIZE)).unwrap(),
+                1 => push.send_timeout(numbered(n, SIZE), LONG).unwrap(),
+                _ => drop(push.send_tracked(numbered(n, SIZE)).unwrap()),
+            };
+            timed(|| numbers.for_each(send)).0
+        };
+        send(0..65);
+        // Of those one may have come before the pause.
+        assert!(send(65..80) >= MOMENT);
+        assert!(send(80..208) >= 2 * MOMENT);
+        let numbers = push.abort().map(|m| number(&m));
+        assert!(numbers.eq(0..208));
+    });
+}
+
+#[test]
+fn a_sender_of_large_messages_goes_on_as_soon_as_the_queue_does() {
+    over_ipc_and_tcp(60, |wire| {
+        const SIZE: usize = 1 << 20;
+        let goes_on_in_time = || {
+            let (push, pull) = wire.pair(|c| c, |c| c);
+            push.pause();
+            let mut sent = 0;
+            while push.stats().depth < 17 {
+                push.send(numbered(sent, SIZE)).unwrap();
+                sent += 1;
+            }
+            let since = Instant::now();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    while since.elapsed() < ms(1) {
+                        thread::yield_now();
+                    }
+                    push.resume();
+                });
+                push.send(numbered(sent, SIZE)).unwrap();
+            });
+            let waited = since.elapsed();
+            for n in 0..=sent {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+            ms(1) <= waited && waited < ms(10)
+        };
+        assert!((0..20).any(|_| goes_on_in_time()));
     });
 }
 
