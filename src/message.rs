@@ -100,6 +100,21 @@ impl Message {
         Self::from_frames(frames.map(Frame::Native).collect())
     }
 
+    /// The frame of libzmq's, where this is one. Nothing is left behind then.
+    #[inline]
+    pub(crate) fn take_native(&mut self) -> Option<Native> {
+        if !matches!(self.frames, Frames::Native(_)) {
+            return None;
+        }
+        match mem::take(&mut self.frames) {
+            Frames::Native(native) => Some(native),
+            Frames::Other(other) => {
+                self.frames = Frames::Other(other);
+                None
+            }
+        }
+    }
+
     pub(crate) fn into_parts(mut self) -> (Parts, Option<Ticket>) {
         let ticket = self.take_ticket();
         let frames = mem::take(&mut self.frames);

@@ -36,6 +36,10 @@ impl Native {
         RawFrame::copy_of(bytes).into_native_of(bytes.len())
     }
 
+    pub(crate) fn into_raw(self) -> RawFrame {
+        self.raw
+    }
+
     pub(crate) fn len(&self) -> usize {
         (self.length_and_one.get() - 1) as usize
     }
@@ -221,7 +225,7 @@ impl Frame {
     /// The frame in the form that libzmq sends.
     pub(crate) fn into_raw(self) -> RawFrame {
         match self {
-            Frame::Native(native) => native.raw,
+            Frame::Native(native) => native.into_raw(),
             Frame::Owned(bytes) if bytes.len() < COPIED => RawFrame::copy_of(&bytes),
             Frame::Owned(bytes) => RawFrame::owning(bytes),
         }

@@ -299,8 +299,8 @@ impl<T: Item> Carrier<T> {
         let telling = self.report.is_some() || self.send_deadline.is_some();
         let alone = self.send_deadline.is_some() || self.attached.listener.holds();
         self.since = self.send_deadline.map(|_| Instant::now());
-        let mut next = Some(first);
-        while let Some(item) = next.take() {
+        let mut item = first;
+        loop {
             let (mut messages, mut bytes) = (0, 0);
             item.unpack(|message| {
                 let size = message.len();
@@ -320,12 +320,17 @@ impl<T: Item> Carrier<T> {
                 self.counters.taken.add(messages);
             }
             self.counters.bytes.add(bytes);
-            if !alone && self.hand.has_room() {
-                next = match &self.intake {
-                    Some(intake) => intake.receiver().try_recv().ok(),
-                    None => self.queue.pop_front(),
-                };
+            if alone || !self.hand.has_room() {
+                break;
             }
+            let next = match &self.intake {
+                Some(intake) => intake.receiver().try_recv().ok(),
+                None => self.queue.pop_front(),
+            };
+            item = match next {
+                Some(next) => next,
+                None => break,
+            };
         }
         self.pace.gets_on();
     }

@@ -107,9 +107,15 @@ impl Hand {
     }
 
     /// Takes a message of so many bytes.
-    pub(super) fn put(&mut self, message: Message, size: usize) {
+    pub(super) fn put(&mut self, mut message: Message, size: usize) {
         if !self.has_room() {
             self.behind.push_back(message);
+            return;
+        }
+        // By far the most, and straight: see `Native`.
+        if let Some(native) = message.take_native() {
+            std::mem::forget(message);
+            self.put_one(native.into_raw(), size);
             return;
         }
         let (parts, ticket) = message.into_parts();
@@ -121,16 +127,19 @@ impl Hand {
             self.tickets.push_back((at, ticket));
         }
         match parts {
-            Parts::One(frame) => {
-                self.run.push(frame.into_raw());
-                self.sizes.push(size);
-                self.bytes += if size < LARGE { size } else { BYTES };
-            }
+            Parts::One(frame) => self.put_one(frame.into_raw(), size),
             Parts::Many(frames) => {
                 self.whole_size = size;
                 self.whole.extend(frames.into_iter().map(|f| f.into_raw()));
             }
         }
+    }
+
+    #[inline]
+    fn put_one(&mut self, frame: RawFrame, size: usize) {
+        self.run.push(frame);
+        self.sizes.push(size);
+        self.bytes += if size < LARGE { size } else { BYTES };
     }
 
     /// There was nothing to be sent for a while.
