@@ -17,7 +17,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/sanitize-$what
 # kernel has, when a Pull closes), or memory, can't keep that; and
 # what comes to a limit of the system leaves a sanitizer none of what it needs itself.
 skipped=(prompt crowd_of_full stalls costs undisturbed wire::five_thousand wire::two_thousand limits
-    in_the_middle_of_64_mib closes::a_close_gives_back_all_that_the_kernel)
+    in_the_middle_of_64_mib closes::a_close_gives_back_all_that_the_kernel
+    closes::a_close_has_time)
 
 cargo=(cargo)
 case $what in

@@ -137,8 +137,9 @@ impl Config {
     }
 
     /// How many items the channel holds. 1000 unless set; 0 makes every send
-    /// wait until the worker takes the item. (Of 1 MiB that is a gigabyte where a peer does
-    /// not take them: see [`Push::send`](crate::Push::send) for where one does.)
+    /// wait until the worker takes the item. A thousand messages of 1 MiB are a
+    /// gigabyte; where a peer keeps up, [`Push::send`](crate::Push::send) holds them
+    /// back earlier.
     pub fn capacity(mut self, items: usize) -> Self {
         self.capacity = items;
         self

@@ -8,14 +8,13 @@
 //! next, which was given before, so neither wake-up can be lost.
 //!
 //! A caller waits in its channel, and one with a large message before that, for a moment,
-//! in `pace`.
+//! in `pace`, whose lock the worker takes to wake it: nobody waits while holding that.
 
 mod lookout;
 mod pace;
 mod wait;
 
 pub(crate) use lookout::Lookout;
-pub(crate) use pace::Pace;
 pub(crate) use wait::Watched;
 
 use std::{
@@ -33,8 +32,9 @@ use crossbeam_channel::{bounded, Receiver, Select, Sender, TryRecvError, TrySend
 
 use crate::{
     context::{Context, Events, Failure, RawFrame, Socket, SocketKind},
-    native::{self, Identity},
+    native::{self, Identity, LARGE},
 };
+use pace::Pace;
 
 /// What a worker is to do. Orders only ever rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +54,7 @@ pub(crate) struct Control {
     paused: AtomicBool,
     /// Wakes a worker that rests.
     resume: Sender<()>,
+    pace: Pace,
     owner: u32,
     ends: Mutex<Ends>,
 }
@@ -131,6 +132,7 @@ impl Control {
             order: AtomicU8::new(Order::Run as u8),
             paused: AtomicBool::new(false),
             resume,
+            pace: Pace::default(),
             owner: std::process::id(),
             ends: Mutex::new(Ends {
                 drain_until: None,
@@ -170,6 +172,26 @@ impl Control {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Sends a large item of so many bytes as `send` does, which is told how long that has
+    /// taken by then: it waits a moment, `most` at most, for the worker to get on.
+    #[cold]
+    pub(crate) fn paced<E>(
+        &self,
+        bytes: usize,
+        most: Duration,
+        send: impl FnOnce(Duration) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // In a forked child somebody may hold the lock for ever.
+        if self.is_foreign() {
+            return send(Duration::ZERO);
+        }
+        let result = send(self.pace.enter(bytes, most));
+        if result.is_err() {
+            self.pace.leave(bytes);
+        }
+        result
     }
 
     fn give(&self, order: Order, until: Option<Instant>) {
@@ -232,6 +254,19 @@ impl Listener {
     /// From now on only an order above this one wakes the worker.
     pub(crate) fn act_on(&mut self, order: Order) {
         self.acting = order;
+    }
+
+    /// So many bytes came out of the channel.
+    #[inline]
+    pub(crate) fn gets_on(&self, bytes: usize) {
+        if bytes >= LARGE {
+            self.control.pace.leave(bytes);
+        }
+    }
+
+    /// The channel is closed.
+    pub(crate) fn has_closed(&self) {
+        self.control.pace.end();
     }
 
     /// Whether to carry nothing for the time being. A drain carries.

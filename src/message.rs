@@ -188,6 +188,7 @@ impl Message {
     }
 
     /// The bytes of all frames together.
+    #[inline]
     pub fn len(&self) -> usize {
         self.frames.len()
     }

@@ -24,6 +24,9 @@ use std::ffi::c_int;
 
 use crate::message::Message;
 
+/// A message of so many bytes is large, as native/large.cpp has it.
+pub(crate) const LARGE: usize = 256 << 10;
+
 /// By which a socket is known when it is closed; to be asked for before. The
 /// address is never followed, and may be another socket's by then.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,8 @@ use carrier::{Carrier, Ended};
 /// # What happens to messages
 /// [`close`](Self::close) gives back what is in the channel, in libzmq, and
 /// what had arrived in the kernel's buffers, as far as it can be read in 25 ms, and
-/// of a crowd's no more once 110 000 messages wait.
+/// of a crowd's no more once 110 000 messages wait and 20 000 have been read (for each
+/// of libzmq's threads).
 /// Over tcp it waits for what is still on its way, until nothing has come for
 /// 5 ms, and no longer than 20. What arrives later is lost, and its sender
 /// believes it sent: of one that goes on, what both kernels hold. What it is just

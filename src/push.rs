@@ -18,12 +18,13 @@ use crate::{
     attach::Attached,
     config::Config,
     context::SocketKind,
-    control::{Control, Pace, Stopper},
+    control::{Control, Stopper},
     endpoint::Endpoint,
     error::{DrainError, DrainFailure, OpenError, OutcomeError},
     intake::Intake,
     message::{Batch, Item, Message},
     monitor::{Event, Monitor},
+    native::LARGE,
     receipt::{Receipt, ReturnReason},
     stats::{Counters, Stats},
     unsent::{Drained, Unsent},
@@ -72,7 +73,6 @@ pub struct Push<T: Item = Message> {
     worker: Worker<Ended<T>>,
     overflow: Overflow,
     spillway: Option<Arc<Spillway<T>>>,
-    pace: Arc<Pace>,
     linger: Duration,
     done: bool,
 }
@@ -226,7 +226,7 @@ impl<T: Item> Push<T> {
             spillway.clone(),
             &config,
         );
-        let (counters, pace) = (carrier.counters(), carrier.pace());
+        let counters = carrier.counters();
         let worker = Worker::spawn(&format!("push {name}"), Arc::clone(&control), move || {
             carrier.carry()
         })?;
@@ -242,7 +242,6 @@ impl<T: Item> Push<T> {
             worker,
             overflow: config.overflow,
             spillway,
-            pace,
             linger: config.linger,
             done: false,
         })
@@ -251,29 +250,25 @@ impl<T: Item> Push<T> {
     /// Puts an item into the channel, waiting while it is full, unless
     /// [`Config::overflow`] says otherwise.
     ///
-    /// An item of 256 KiB and more also waits a moment where the channel has more than
-    /// 16 MiB of such: a peer within the machine takes them in less time than fresh
-    /// memory for them costs. Of waiting so there is no more than 10 ms for every
-    /// 16 MiB; then the channel fills, up to its capacity. A clone of
-    /// [`sender`](Self::sender) does not wait so.
+    /// An item of 256 KiB and more also waits a moment where the channel has 16 MiB of
+    /// such: a peer within the machine takes them in less time than fresh memory for
+    /// them costs. Of waiting so there is about 10 ms for every 16 MiB, however many
+    /// senders there are; otherwise the channel fills, up to its capacity. Who sends
+    /// through a clone of [`sender`](Self::sender) does not wait so.
     ///
     /// # Errors
     /// Gives the item back when the queue has ended: stopped, or its worker
     /// failed. With [`Overflow::RejectNewest`] also when the channel is full.
     pub fn send(&self, item: impl Into<T>) -> Result<(), SendError<T>> {
         let item = item.into();
-        match self.overflow {
-            Overflow::Block => {
-                self.keep_pace(&item, Duration::MAX);
-                self.sender().send(item)
+        match (self.overflow, item.size()) {
+            (Overflow::Block, ..LARGE) => self.sender().send(item),
+            (Overflow::Block, size) => {
+                let send = |_| self.sender().send(item);
+                self.control.paced(size, Duration::MAX, send)
             }
             _ => self.put(item).map_err(|e| SendError(e.into_inner())),
         }
-    }
-
-    fn keep_pace(&self, item: &T, most: Duration) -> Duration {
-        let ahead = || self.sender().len();
-        self.pace.wait(item.size(), most, ahead)
     }
 
     /// Puts an item into the channel as a policy that never waits has it.
@@ -298,9 +293,14 @@ impl<T: Item> Push<T> {
     /// # Errors
     /// Gives the item back when the channel is full or the queue has ended.
     pub fn try_send(&self, item: impl Into<T>) -> Result<(), TrySendError<T>> {
-        match self.overflow {
-            Overflow::DropOldest => self.put(item.into()),
-            _ => self.sender().try_send(item.into()),
+        let item = item.into();
+        match (self.overflow, item.size()) {
+            (Overflow::DropOldest, _) => self.put(item),
+            (_, ..LARGE) => self.sender().try_send(item),
+            (_, size) => {
+                let send = |_| self.sender().try_send(item);
+                self.control.paced(size, Duration::ZERO, send)
+            }
         }
     }
 
@@ -313,14 +313,17 @@ impl<T: Item> Push<T> {
         item: impl Into<T>,
         timeout: Duration,
     ) -> Result<(), SendTimeoutError<T>> {
-        if self.overflow == Overflow::DropOldest {
-            let result = self.put(item.into());
-            return result.map_err(|e| SendTimeoutError::Disconnected(e.into_inner()));
-        }
         let item = item.into();
-        let waited = self.keep_pace(&item, timeout);
-        self.sender()
-            .send_timeout(item, timeout.saturating_sub(waited))
+        match (self.overflow, item.size()) {
+            (Overflow::DropOldest, _) => self
+                .put(item)
+                .map_err(|e| SendTimeoutError::Disconnected(e.into_inner())),
+            (_, ..LARGE) => self.sender().send_timeout(item, timeout),
+            (_, size) => self.control.paced(size, timeout, |waited| {
+                let left = timeout.saturating_sub(waited);
+                self.sender().send_timeout(item, left)
+            }),
+        }
     }
 
     /// Stops handing messages to libzmq until [`resume`](Self::resume): the

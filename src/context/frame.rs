@@ -36,10 +36,12 @@ impl Native {
         RawFrame::copy_of(bytes).into_native_of(bytes.len())
     }
 
+    #[inline]
     pub(crate) fn into_raw(self) -> RawFrame {
         self.raw
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         (self.length_and_one.get() - 1) as usize
     }

@@ -4,33 +4,32 @@ use std::{
             AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
-        Condvar, Mutex, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
     },
     time::{Duration, Instant},
 };
 
-/// How many bytes in the channel, beside as many in the pipe (`native/large.cpp`), keep a
-/// connection busy. What is more than that has left the caches when its turn comes, and
-/// lies in memory that nobody has touched for long: a thousand messages of 1 MiB take a
-/// gigabyte.
+/// How many bytes of large messages in the channel, beside as many in the pipe
+/// (`native/large.cpp`), keep a connection busy. What is more than that has left the caches
+/// when its turn comes, and lies in memory that nobody has touched for long: a thousand
+/// messages of 1 MiB take a gigabyte.
 const ENOUGH: usize = 16 << 20;
 
-/// Smaller messages gain nothing, and so shall not even ask how full the channel is.
-const LARGE: usize = 256 << 10;
-
-/// For each `ENOUGH` that is put in beyond that, senders wait no longer than this, all
-/// together. A connection within one machine takes as much in less, also where it has to
-/// share a processor. For a slower one, or none, the channel fills as if nobody waited, at
-/// 1.6 GB a second and more, which is about what fresh memory costs.
+/// For each `ENOUGH` that is put in beyond that, senders wait about so long, all together.
+/// A connection within one machine takes as much in less, also where it has to share a
+/// processor. For a slower one, or none, the channel fills as if nobody waited, at 1.6 GB a
+/// second and more, which is about what fresh memory costs.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Lets senders of large messages wait a moment for the worker to get on, before they put
 /// more into the channel than keeps the connection busy.
-pub(crate) struct Pace {
+pub(super) struct Pace {
     patience: Duration,
+    /// Bytes of large messages in the channel, or just coming.
+    ahead: AtomicUsize,
+    waiting: AtomicU64,
     turn: Mutex<()>,
     taken: Condvar,
-    waiting: AtomicU64,
     /// How long senders have waited, in nanoseconds, and how many bytes they put in.
     waited: AtomicU64,
     put: AtomicUsize,
@@ -40,9 +39,10 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             patience: PATIENCE,
+            ahead: AtomicUsize::new(0),
+            waiting: AtomicU64::new(0),
             turn: Mutex::default(),
             taken: Condvar::new(),
-            waiting: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             put: AtomicUsize::new(0),
         }
@@ -50,18 +50,42 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Waits a moment, `most` at most, while so many items of so many bytes are too many to
-    /// be `ahead` of one more, and tells how long.
-    #[inline]
-    pub(crate) fn wait(&self, bytes: usize, most: Duration, ahead: impl Fn() -> usize) -> Duration {
-        if bytes < LARGE || ahead() <= ENOUGH / bytes {
-            return Duration::ZERO;
-        }
-        self.wait_while(bytes, most, || ahead() > ENOUGH / bytes)
+    /// Before so many bytes are put into the channel: waits a moment, `most` at most, while
+    /// there is plenty, and tells how long.
+    pub(super) fn enter(&self, bytes: usize, most: Duration) -> Duration {
+        let waited = match self.has_plenty() {
+            true => self.wait(bytes, most),
+            false => Duration::ZERO,
+        };
+        self.ahead.fetch_add(bytes, SeqCst);
+        waited
     }
 
+    /// When they came out of it, or did not get in. What came through a clone of the sender
+    /// was never counted.
     #[cold]
-    fn wait_while(&self, bytes: usize, most: Duration, plenty: impl Fn() -> bool) -> Duration {
+    pub(super) fn leave(&self, bytes: usize) {
+        let less = |ahead: usize| Some(ahead.saturating_sub(bytes));
+        let _ = self.ahead.fetch_update(SeqCst, SeqCst, less);
+        if self.waiting.load(SeqCst) != 0 {
+            // Whoever was about to wait does so by now.
+            drop(self.turn());
+            self.taken.notify_one();
+        }
+    }
+
+    /// Nothing is put in any more.
+    pub(super) fn end(&self) {
+        self.ahead.store(0, SeqCst);
+        drop(self.turn());
+        self.taken.notify_all();
+    }
+
+    fn has_plenty(&self) -> bool {
+        self.ahead.load(SeqCst) >= ENOUGH
+    }
+
+    fn wait(&self, bytes: usize, most: Duration) -> Duration {
         if self.put.fetch_add(bytes, Relaxed) >= ENOUGH {
             self.put.store(bytes, Relaxed);
             self.waited.store(0, Relaxed);
@@ -72,9 +96,9 @@ impl Pace {
             return most;
         }
         let since = Instant::now();
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = self.turn();
         self.waiting.fetch_add(1, SeqCst);
-        while plenty() {
+        while self.has_plenty() {
             let Some(left) = most.checked_sub(since.elapsed()) else {
                 break;
             };
@@ -89,14 +113,8 @@ impl Pace {
         waited
     }
 
-    /// The worker has taken something.
-    #[inline]
-    pub(crate) fn gets_on(&self) {
-        if self.waiting.load(SeqCst) != 0 {
-            // Whoever was about to wait does so by now.
-            drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner));
-            self.taken.notify_one();
-        }
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,41 +123,56 @@ mod tests {
     use super::*;
     use std::thread;
 
+    const LARGE: usize = 256 << 10;
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(1);
 
-    fn patient(patience: Duration) -> Pace {
+    /// With so much in the channel that the next one waits.
+    fn full(patience: Duration) -> Pace {
         Pace {
             patience,
+            ahead: AtomicUsize::new(ENOUGH),
             ..Pace::default()
         }
     }
 
-    #[test]
-    fn who_has_plenty_ahead_waits_until_the_worker_gets_on() {
-        let pace = patient(LONG);
-        let ahead = AtomicUsize::new(ENOUGH / LARGE + 2);
+    /// What a sender waits that begins to wait before `then`.
+    fn waits(pace: &Pace, then: impl FnOnce()) -> Duration {
         thread::scope(|scope| {
-            let waits = scope.spawn(|| pace.wait(LARGE, LONG, || ahead.load(SeqCst)));
+            let sender = scope.spawn(|| pace.enter(LARGE, LONG));
             while pace.waiting.load(SeqCst) == 0 {
                 thread::yield_now();
             }
-            ahead.fetch_sub(1, SeqCst);
-            pace.gets_on();
-            assert!(!waits.is_finished(), "one too many is still ahead");
-            ahead.fetch_sub(1, SeqCst);
-            pace.gets_on();
-            assert!(waits.join().expect("no panic") < LONG);
+            then();
+            sender.join().expect("no panic")
+        })
+    }
+
+    #[test]
+    fn who_finds_plenty_waits_until_the_worker_gets_on() {
+        let pace = full(LONG);
+        pace.ahead.fetch_add(LARGE, SeqCst);
+        let waited = waits(&pace, || {
+            pace.leave(LARGE);
+            assert_eq!(pace.waiting.load(SeqCst), 1, "there is still plenty");
+            pace.leave(LARGE);
         });
-        assert_eq!(pace.waiting.into_inner(), 0);
+        assert!(waited < LONG);
+        assert_eq!(pace.ahead.into_inner(), ENOUGH);
+    }
+
+    #[test]
+    fn or_until_the_queue_ends() {
+        let pace = full(LONG);
+        assert!(waits(&pace, || pace.end()) < LONG);
     }
 
     #[test]
     fn a_queue_that_does_not_get_on_is_waited_for_once_for_every_16_mib() {
-        let pace = patient(SHORT);
+        let pace = full(SHORT);
         let mut waits = Vec::new();
         for n in 0..4 * ENOUGH / LARGE {
-            if pace.wait(LARGE, LONG, || 1000) >= SHORT {
+            if pace.enter(LARGE, LONG) >= SHORT {
                 waits.push(n);
             }
         }
@@ -147,16 +180,17 @@ mod tests {
     }
 
     #[test]
-    fn no_longer_than_the_sender_has_time() {
-        let pace = patient(LONG);
-        let (waited, since) = (pace.wait(LARGE, SHORT, || 1000), Instant::now());
-        assert!(SHORT <= waited && since.elapsed() < LONG, "{waited:?}");
+    fn nobody_waits_longer_than_there_is_time() {
+        let pace = full(LONG);
+        let waited = pace.enter(LARGE, SHORT);
+        assert!(SHORT <= waited && waited < LONG, "{waited:?}");
     }
 
     #[test]
-    fn small_messages_do_not_even_ask() {
-        let pace = patient(LONG);
-        let waited = pace.wait(LARGE - 1, LONG, || unreachable!());
-        assert_eq!(waited, Duration::ZERO);
+    fn what_was_never_counted_may_leave() {
+        let pace = Pace::default();
+        pace.leave(LARGE);
+        assert_eq!(pace.enter(LARGE, LONG), Duration::ZERO);
+        assert_eq!(pace.ahead.into_inner(), LARGE);
     }
 }

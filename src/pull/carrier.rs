@@ -272,7 +272,6 @@ impl<T: Item> Carrier<T> {
             }
             let quiet = now >= quiet_at && late == 0;
             let over = come.cut + come.unasked > 0 || quiet || now >= until;
-            let still = if over && !quiet { come.coming } else { 0 };
             let name = &self.name;
             for (count, what) in [
                 (come.cut, "with more than there was time to read, it is"),
@@ -285,7 +284,7 @@ impl<T: Item> Carrier<T> {
                     "that came at the last moment, what they sent may be",
                 ),
                 (
-                    come.sending.max(still) * u64::from(over),
+                    come.sending.max(come.coming) * u64::from(over),
                     "with more on its way, what came since the last look may be",
                 ),
             ] {

@@ -18,7 +18,7 @@ use crate::{
     attach::Attached,
     config::Config,
     context::Events,
-    control::{Next, Order, Pace, Woken, CARE},
+    control::{Next, Order, Woken, CARE},
     error::DrainFailure,
     intake::Intake,
     message::{Item, Message},
@@ -52,7 +52,6 @@ pub(super) struct Carrier<T: Item> {
     pub(super) untold: VecDeque<(u64, usize)>,
     pub(super) numbers: Arc<Numbers>,
     pub(super) spillway: Option<Arc<Spillway<T>>>,
-    pace: Arc<Pace>,
     pub(super) stall: Stall,
     /// When its turn came.
     pub(super) since: Option<Instant>,
@@ -125,7 +124,6 @@ impl<T: Item> Carrier<T> {
             stall: Stall::new(&name, &attached.monitor, config.stall_after),
             numbers,
             spillway,
-            pace: Arc::default(),
             name,
             attached,
             intake: Some(intake),
@@ -153,10 +151,6 @@ impl<T: Item> Carrier<T> {
 
     pub(super) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
-    }
-
-    pub(super) fn pace(&self) -> Arc<Pace> {
-        Arc::clone(&self.pace)
     }
 
     pub(super) fn carry(mut self) -> Ended<T> {
@@ -320,6 +314,7 @@ impl<T: Item> Carrier<T> {
                 self.counters.taken.add(messages);
             }
             self.counters.bytes.add(bytes);
+            self.attached.listener.gets_on(bytes);
             if alone || !self.hand.has_room() {
                 break;
             }
@@ -332,7 +327,6 @@ impl<T: Item> Carrier<T> {
                 None => break,
             };
         }
-        self.pace.gets_on();
     }
 
     /// Sends what is in hand, as far as libzmq takes it. Comes back early when

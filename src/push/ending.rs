@@ -195,6 +195,7 @@ impl<T: Item> Carrier<T> {
         }
         if let Some(intake) = self.intake.take() {
             let closed = intake.close();
+            self.attached.listener.has_closed();
             let count = closed.items.iter().map(|i| i.count()).sum();
             self.counters.taken.add(count);
             self.queue.extend(closed.items);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     context::{Failure, RawFrame, Socket},
     message::{Message, Parts},
-    native,
+    native::{self, LARGE},
     receipt::{Fate, Ticket},
     stats::Counters,
 };
@@ -54,11 +54,9 @@ pub(super) enum Stop {
 pub(super) const RUN: usize = 512;
 
 /// A run ends with the message that makes it so many bytes: what a connection
-/// takes in a few system calls.
+/// takes in a few system calls. And with a large one, as native/large.cpp looks at the
+/// last.
 const BYTES: usize = 1 << 20;
-
-/// And with one of so many, since native/large.cpp looks at the last one.
-const LARGE: usize = 256 << 10;
 
 /// The most peers for each of which a run is made longer. Every call wakes
 /// every connection that got something, so each should get several.

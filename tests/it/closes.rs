@@ -75,7 +75,7 @@ fn a_pull_with_a_crowd_of_full_senders_closes_in_time() {
         assert!(took[2] <= PROMPT * patience(), "{took:?}");
         // And one read more; fewer where even those took too long.
         assert!(counts[4] < 130_000, "{counts:?}");
-        assert!(counts[2] > 100_000 || patience() > 1, "{counts:?}");
+        assert!(counts[4] > 100_000 || patience() > 1, "{counts:?}");
     });
 }
 
@@ -87,25 +87,30 @@ fn a_close_has_time_for_one_sender_beside_many_that_were_received() {
     in_own_process(60, || {
         const PEERS: u64 = 250;
         const EACH: u64 = 499;
+        descriptors_for(8 * PEERS);
         let wire = Wire::new("ipc");
         let context = pushpull::Context::new().unwrap();
         listen(LevelFilter::Warn);
-        let pull = Pull::open(Config::bind(&wire.address()).name("received")).unwrap();
-        let config = Config::connect(&at(&pull)).context(&context);
-        let open = || Push::open(config.clone()).unwrap();
-        let many: Vec<_> = (0..PEERS).map(|_| open()).collect();
-        for push in &many {
-            (0..EACH).for_each(|n| push.send(numbered(n, 8)).unwrap());
-        }
-        for _ in 0..PEERS * EACH {
-            pull.recv_timeout(LONG).unwrap();
-        }
-        let last = open();
-        fill_a_peer(&last, 64);
-        drop(pull.close().unwrap());
-        let told = "received: number of peers with more than there was time";
-        // What reads in time is no emulator.
-        assert!(level(told).is_none() || patience() > 1);
+        let has_time = |turn| {
+            let name = format!("received {turn}");
+            let pull = Pull::open(Config::bind(&wire.address()).name(&name)).unwrap();
+            let config = Config::connect(&at(&pull)).context(&context);
+            let open = || Push::open(config.clone()).unwrap();
+            let many: Vec<_> = (0..PEERS).map(|_| open()).collect();
+            for push in &many {
+                (0..EACH).for_each(|n| push.send(numbered(n, 8)).unwrap());
+            }
+            for _ in 0..PEERS * EACH {
+                pull.recv_timeout(LONG).unwrap();
+            }
+            let last = open();
+            fill_a_peer(&last, 64);
+            drop(pull.close().unwrap());
+            let told = format!("{name}: number of peers with more than there was time");
+            level(&told).is_none()
+        };
+        // It has milliseconds, and may be kept from its processor; under an emulator it is.
+        assert!((0..3).any(has_time) || patience() > 1);
     });
 }
 

@@ -339,6 +339,17 @@ pub fn at(queue: &impl Reachable) -> String {
     queue.first()
 }
 
+/// Sees to it that the process may have so many descriptors.
+#[cfg(target_os = "linux")]
+pub fn descriptors_for(wanted: u64) {
+    use rustix::process::{getrlimit, setrlimit, Resource};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|now| now < wanted) {
+        limit.current = Some(wanted);
+        setrlimit(Resource::Nofile, limit).expect("the hard limit has room");
+    }
+}
+
 /// The number that a message of [`numbered`] carries.
 pub fn number(message: &Message) -> u64 {
     let bytes = message.as_bytes();

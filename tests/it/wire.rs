@@ -8,7 +8,7 @@ use pushpull::{Config, Pull, Push};
 
 use crate::{
     chance::{Chance, Manner},
-    harness::{at, eventually, in_own_process, ms, patience, Wire, LONG},
+    harness::{at, descriptors_for, eventually, in_own_process, ms, patience, Wire, LONG},
     history::History,
     meter::{effort, resident, settled, Holdings},
     stamp::Stamp,
@@ -234,13 +234,4 @@ fn five_thousand_that_call_and_leave_are_forgotten() {
             assert_eq!(good.ends(), 0);
         }
     });
-}
-
-fn descriptors_for(wanted: u64) {
-    use rustix::process::{getrlimit, setrlimit, Resource};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|now| now < wanted) {
-        limit.current = Some(wanted);
-        setrlimit(Resource::Nofile, limit).expect("the hard limit has room");
-    }
 }

@@ -41,10 +41,11 @@ namespace
 //  running, where it is worth that; PATIENCE_MS and STARVED_MS in native.rs.
 const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
-//  No more is read of what a crowd's kernels have for a socket that closes when so many messages
-//  wait: to take them out, after that, takes longer than the reading.
-//  But so many are, since those that wait have to be taken out anyway. For each I/O thread.
+//  When so many messages wait for a socket that closes, no more is read of what its crowd's
+//  kernels have: to take it all out, after that, takes longer than the reading. For each I/O
+//  thread.
 const uint64_t many = 110000;
+//  But so many are read in any case: those that wait have to be taken out anyway.
 const uint64_t few = 20000;
 
 //  What an agent is sent for, besides looking.
