@@ -100,19 +100,19 @@ impl Message {
         Self::from_frames(frames.map(Frame::Native).collect())
     }
 
-    /// The frame of libzmq's, where this is one. Nothing is left behind then.
+    /// Gives its frame away where it is one of libzmq's, and comes back where it is not. (A
+    /// `Result` of the two would lie elsewhere: see `Native`.)
     #[inline]
-    pub(crate) fn take_native(&mut self) -> Option<Native> {
+    pub(crate) fn give_native(mut self, take: impl FnOnce(Native)) -> Option<Self> {
         if !matches!(self.frames, Frames::Native(_)) {
-            return None;
+            return Some(self);
         }
         match mem::take(&mut self.frames) {
-            Frames::Native(native) => Some(native),
-            Frames::Other(other) => {
-                self.frames = Frames::Other(other);
-                None
-            }
+            Frames::Native(native) => take(native),
+            Frames::Other(other) => self.frames = Frames::Other(other),
         }
+        mem::forget(self);
+        None
     }
 
     pub(crate) fn into_parts(mut self) -> (Parts, Option<Ticket>) {

@@ -250,24 +250,28 @@ impl<T: Item> Push<T> {
     /// Puts an item into the channel, waiting while it is full, unless
     /// [`Config::overflow`] says otherwise.
     ///
-    /// An item of 256 KiB and more also waits a moment where the channel has 16 MiB of
-    /// such: a peer within the machine takes them in less time than fresh memory for
-    /// them costs. Of waiting so there is about 10 ms for every 16 MiB, however many
-    /// senders there are; otherwise the channel fills, up to its capacity. Who sends
-    /// through a clone of [`sender`](Self::sender) does not wait so.
+    /// An item (a message or a batch) of 256 KiB and more also waits a moment where the
+    /// channel has 16 MiB of such: a peer within the machine takes them in less time than
+    /// fresh memory for them costs. Of waiting so there is about 10 ms for every 16 MiB,
+    /// however many senders there are; otherwise the channel fills, up to its capacity.
+    /// [`send_tracked`](Push::send_tracked) waits so, too, and
+    /// [`send_timeout`](Self::send_timeout), as part of its timeout. What goes through a
+    /// clone of [`sender`](Self::sender) does not, and nobody waits for it.
     ///
     /// # Errors
     /// Gives the item back when the queue has ended: stopped, or its worker
     /// failed. With [`Overflow::RejectNewest`] also when the channel is full.
     pub fn send(&self, item: impl Into<T>) -> Result<(), SendError<T>> {
         let item = item.into();
-        match (self.overflow, item.size()) {
-            (Overflow::Block, ..LARGE) => self.sender().send(item),
-            (Overflow::Block, size) => {
+        if self.overflow != Overflow::Block {
+            return self.put(item).map_err(|e| SendError(e.into_inner()));
+        }
+        match item.size() {
+            ..LARGE => self.sender().send(item),
+            size => {
                 let send = |_| self.sender().send(item);
                 self.control.paced(size, Duration::MAX, send)
             }
-            _ => self.put(item).map_err(|e| SendError(e.into_inner())),
         }
     }
 

@@ -1,7 +1,7 @@
 use std::{
     sync::{
         atomic::{
-            AtomicU64, AtomicUsize,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
         Condvar, Mutex, MutexGuard, PoisonError,
@@ -27,6 +27,7 @@ pub(super) struct Pace {
     patience: Duration,
     /// Bytes of large messages in the channel, or just coming.
     ahead: AtomicUsize,
+    ended: AtomicBool,
     waiting: AtomicU64,
     turn: Mutex<()>,
     taken: Condvar,
@@ -40,6 +41,7 @@ impl Default for Pace {
         Self {
             patience: PATIENCE,
             ahead: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
             turn: Mutex::default(),
             taken: Condvar::new(),
@@ -53,36 +55,44 @@ impl Pace {
     /// Before so many bytes are put into the channel: waits a moment, `most` at most, while
     /// there is plenty, and tells how long.
     pub(super) fn enter(&self, bytes: usize, most: Duration) -> Duration {
-        let waited = match self.has_plenty() {
-            true => self.wait(bytes, most),
-            false => Duration::ZERO,
+        let waited = match most.is_zero() || !self.has_plenty() {
+            true => Duration::ZERO,
+            false => self.wait(bytes, most),
         };
-        self.ahead.fetch_add(bytes, SeqCst);
+        let before = self.ahead.fetch_add(bytes, SeqCst);
+        // Who left room for several has called one.
+        self.call(before.saturating_add(bytes));
         waited
     }
 
-    /// When they came out of it, or did not get in. What came through a clone of the sender
-    /// was never counted.
+    /// When they came out of it, or did not get in. Some were never counted: what came through
+    /// a clone of the sender.
     #[cold]
     pub(super) fn leave(&self, bytes: usize) {
         let less = |ahead: usize| Some(ahead.saturating_sub(bytes));
-        let _ = self.ahead.fetch_update(SeqCst, SeqCst, less);
-        if self.waiting.load(SeqCst) != 0 {
-            // Whoever was about to wait does so by now.
-            drop(self.turn());
-            self.taken.notify_one();
-        }
+        let before = self.ahead.fetch_update(SeqCst, SeqCst, less);
+        let before = before.unwrap_or_else(|ahead| ahead);
+        self.call(before.saturating_sub(bytes));
     }
 
     /// Nothing is put in any more.
     pub(super) fn end(&self) {
-        self.ahead.store(0, SeqCst);
+        self.ended.store(true, SeqCst);
         drop(self.turn());
         self.taken.notify_all();
     }
 
     fn has_plenty(&self) -> bool {
-        self.ahead.load(SeqCst) >= ENOUGH
+        self.ahead.load(SeqCst) >= ENOUGH && !self.ended.load(SeqCst)
+    }
+
+    /// Calls somebody who waits, where so much is ahead now.
+    fn call(&self, ahead: usize) {
+        if ahead < ENOUGH && self.waiting.load(SeqCst) != 0 {
+            // Whoever was about to wait does so by now.
+            drop(self.turn());
+            self.taken.notify_one();
+        }
     }
 
     fn wait(&self, bytes: usize, most: Duration) -> Duration {
@@ -121,9 +131,9 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::LARGE;
     use std::thread;
 
-    const LARGE: usize = 256 << 10;
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(1);
 
@@ -154,7 +164,6 @@ mod tests {
         pace.ahead.fetch_add(LARGE, SeqCst);
         let waited = waits(&pace, || {
             pace.leave(LARGE);
-            assert_eq!(pace.waiting.load(SeqCst), 1, "there is still plenty");
             pace.leave(LARGE);
         });
         assert!(waited < LONG);
@@ -162,9 +171,25 @@ mod tests {
     }
 
     #[test]
-    fn or_until_the_queue_ends() {
+    fn one_that_makes_room_for_several_lets_them_all_in() {
+        let pace = full(LONG);
+        thread::scope(|scope| {
+            let senders = [(); 4].map(|()| scope.spawn(|| pace.enter(LARGE, LONG)));
+            while pace.waiting.load(SeqCst) != 4 {
+                thread::yield_now();
+            }
+            pace.leave(4 * LARGE);
+            for sender in senders {
+                assert!(sender.join().expect("no panic") < LONG);
+            }
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_a_queue_that_has_ended() {
         let pace = full(LONG);
         assert!(waits(&pace, || pace.end()) < LONG);
+        assert_eq!(pace.enter(LARGE, LONG), Duration::ZERO);
     }
 
     #[test]
@@ -182,6 +207,7 @@ mod tests {
     #[test]
     fn nobody_waits_longer_than_there_is_time() {
         let pace = full(LONG);
+        assert_eq!(pace.enter(LARGE, Duration::ZERO), Duration::ZERO);
         let waited = pace.enter(LARGE, SHORT);
         assert!(SHORT <= waited && waited < LONG, "{waited:?}");
     }

@@ -70,7 +70,7 @@ const RUN: usize = 512;
 /// Messages of so many bytes take longer to come than it is worth looking out
 /// for the next one, at the few gigabytes a second that a connection moves:
 /// see [`Lookout`].
-const LARGE: usize = 64 << 10;
+const SLOW: usize = 64 << 10;
 
 impl<T: Item> Carrier<T> {
     pub(super) fn new(
@@ -128,7 +128,7 @@ impl<T: Item> Carrier<T> {
             if self.messages.is_empty() && (frames > 0 || lookout.goes_on()) {
                 continue;
             }
-            lookout = if bytes > LARGE * self.messages.len() {
+            lookout = if bytes > SLOW * self.messages.len() {
                 Lookout::default()
             } else {
                 Lookout::new()

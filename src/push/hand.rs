@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    context::{Failure, RawFrame, Socket},
+    context::{Failure, Native, RawFrame, Socket},
     message::{Message, Parts},
     native::{self, LARGE},
     receipt::{Fate, Ticket},
@@ -105,17 +105,16 @@ impl Hand {
     }
 
     /// Takes a message of so many bytes.
-    pub(super) fn put(&mut self, mut message: Message, size: usize) {
+    pub(super) fn put(&mut self, message: Message, size: usize) {
         if !self.has_room() {
             self.behind.push_back(message);
             return;
         }
-        // By far the most, and straight: see `Native`.
-        if let Some(native) = message.take_native() {
-            std::mem::forget(message);
-            self.put_one(native.into_raw(), size);
+        // By far the most.
+        let put = |native: Native| self.put_one(native.into_raw(), size);
+        let Some(message) = message.give_native(put) else {
             return;
-        }
+        };
         let (parts, ticket) = message.into_parts();
         if let Some(ticket) = ticket {
             let at = match parts {

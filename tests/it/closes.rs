@@ -75,7 +75,7 @@ fn a_pull_with_a_crowd_of_full_senders_closes_in_time() {
         assert!(took[2] <= PROMPT * patience(), "{took:?}");
         // And one read more; fewer where even those took too long.
         assert!(counts[4] < 130_000, "{counts:?}");
-        assert!(counts[4] > 100_000 || patience() > 1, "{counts:?}");
+        assert!(counts[3] > 100_000 || patience() > 1, "{counts:?}");
     });
 }
 

@@ -42,8 +42,8 @@ namespace
 const std::chrono::milliseconds patience (25);
 const std::chrono::milliseconds starved (500);
 //  When so many messages wait for a socket that closes, no more is read of what its crowd's
-//  kernels have: to take it all out, after that, takes longer than the reading. For each I/O
-//  thread.
+//  kernels have: to take it all out, after that, takes longer than the reading. (This and the
+//  next one are for each I/O thread.)
 const uint64_t many = 110000;
 //  But so many are read in any case: those that wait have to be taken out anyway.
 const uint64_t few = 20000;
