@@ -138,8 +138,9 @@ impl Config {
 
     /// How many items the channel holds. 1000 unless set; 0 makes every send
     /// wait until the worker takes the item. A thousand messages of 1 MiB are a
-    /// gigabyte; where a peer keeps up, [`Push::send`](crate::Push::send) holds them
-    /// back earlier.
+    /// gigabyte, and for a peer that was called and is not there yet libzmq holds
+    /// another ([`high_water_mark`](Self::high_water_mark)). Where a peer keeps up,
+    /// [`Push::send`](crate::Push::send) holds them back earlier.
     pub fn capacity(mut self, items: usize) -> Self {
         self.capacity = items;
         self
@@ -230,9 +231,12 @@ impl Config {
 
     /// The longest message a Pull accepts, all frames together, in bytes. 64 MiB
     /// unless set; never more than 65536 frames. A peer that announces a longer
-    /// frame loses its connection before any of it is stored. A Push does not
-    /// know its peers' limits: what is too long for them is cut off there. See
-    /// `ZMQ_MAXMSGSIZE`, with which stock libzmq bounds each frame alone.
+    /// frame loses its connection before any of it is stored, and with it what was
+    /// under way behind that; the log tells, and
+    /// [`LastError::CutOff`](crate::LastError::CutOff). A Push does not know its
+    /// peers' limits, and notices only if there was more in the peer's kernel
+    /// ([`LastError::Unread`](crate::LastError::Unread)). See `ZMQ_MAXMSGSIZE`, with which stock libzmq bounds each
+    /// frame alone, and in which -1 means no limit.
     pub fn max_message_size(mut self, bytes: u64) -> Self {
         self.max_message_size = bytes;
         self

@@ -70,6 +70,9 @@ impl Endpoint {
         if text.contains('\0') {
             return Err(invalid("a NUL byte cannot be part of an endpoint"));
         }
+        if text.is_empty() {
+            return Err(invalid("an endpoint is missing: there is an empty one"));
+        }
         let Some((scheme, address)) = text.split_once("://") else {
             return Err(invalid(
                 "an endpoint is spelt transport://address, such as ipc:///tmp/jobs.sock or \
@@ -80,7 +83,11 @@ impl Endpoint {
             "ipc" => Transport::Ipc,
             "tcp" => Transport::Tcp,
             "inproc" => Transport::Inproc,
-            _ => return Err(unsupported("only ipc, tcp and inproc can be used")),
+            _ => {
+                return Err(unsupported(
+                    "only ipc, tcp and inproc can be used, spelt so",
+                ))
+            }
         };
         if address.is_empty() {
             return Err(invalid("there is no address behind the ://"));

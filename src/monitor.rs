@@ -87,6 +87,22 @@ pub enum Event {
         /// Why.
         reason: HandshakeFailure,
     },
+    /// A peer is hung up on for what it sent; see
+    /// [`LastError::CutOff`](crate::LastError::CutOff). `Disconnected` follows.
+    CutOff {
+        /// Which.
+        endpoint: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// A peer of a Push hung up on what it had not read; see
+    /// [`LastError::Unread`](crate::LastError::Unread). `Disconnected` follows.
+    Unread {
+        /// Which.
+        endpoint: String,
+        /// The system's words.
+        reason: String,
+    },
     /// A connection ended, with or without a handshake before.
     Disconnected {
         /// Which.
@@ -211,6 +227,13 @@ pub enum LastError {
     Bind(i32),
     /// A descriptor could not be given back.
     Close(i32),
+    /// A peer was hung up on for what it sent: a message larger than
+    /// [`Config::max_message_size`](crate::Config::max_message_size) (`EMSGSIZE`), or what is
+    /// no ZMTP. What it had sent behind that is lost.
+    CutOff(i32),
+    /// Push: a peer hung up and had not read all that was sent to it: it died, was closed
+    /// there (by a stock libzmq, or over tcp), or could not take a message of that size.
+    Unread(i32),
 }
 
 impl fmt::Display for LastError {
@@ -220,6 +243,16 @@ impl fmt::Display for LastError {
             Self::Accept(errno) => write!(f, "accept: {}", Failure::of(*errno)),
             Self::Bind(errno) => write!(f, "bind: {}", Failure::of(*errno)),
             Self::Close(errno) => write!(f, "close: {}", Failure::of(*errno)),
+            Self::CutOff(errno) => write!(
+                f,
+                "hung up on a peer for what it sent, and lost what came behind that: {}",
+                Failure::of(*errno)
+            ),
+            Self::Unread(errno) => write!(
+                f,
+                "a peer hung up on what it had not read, which is lost: {}",
+                Failure::of(*errno)
+            ),
         }
     }
 }

@@ -259,6 +259,7 @@ impl<T: Item> Pull<T> {
         let leftover = Leftover {
             channel: (!self.control.is_foreign()).then(|| self.receiver.clone()),
             items: ended.leftover.into_iter(),
+            cut_short: ended.cut_short,
             stats: self.stats(),
         };
         match ended.cause {
@@ -274,6 +275,7 @@ impl<T: Item> Pull<T> {
         self.done = true;
         self.worker.join(&self.name).unwrap_or_else(|cause| Ended {
             leftover: Vec::new(),
+            cut_short: 0,
             cause: Some(cause),
         })
     }

@@ -41,7 +41,8 @@ use overflow::{Numbers, Spillway};
 /// to eight and more when many small ones are at hand, up to 2048 in a row, by
 /// which nobody is ahead by more than an eighth of what each has had. While every
 /// peer is at its high-water mark, or there is none, the worker waits, the
-/// channel fills, and [`send`](Self::send) blocks.
+/// channel fills, and [`send`](Self::send) blocks. (A Push that connects holds a
+/// high-water mark of messages for a peer that is not there yet.)
 ///
 /// The handle is the duty to stop: [`drain`](Self::drain) or
 /// [`abort`](Self::abort). Dropping it drains for

@@ -18,6 +18,12 @@ impl<T: Item> Drained<T> {
         self.stats.sent
     }
 
+    /// How many of those may have been lost in the queue's life, with peers that left
+    /// while something was being written to them: [`Stats::in_doubt`].
+    pub fn in_doubt(&self) -> u64 {
+        self.stats.in_doubt
+    }
+
     /// The last state of the counters.
     pub fn stats(&self) -> Stats {
         self.stats
@@ -131,10 +137,18 @@ impl<T: Item> fmt::Debug for Unsent<T> {
 pub struct Leftover<T: Item = Message> {
     pub(crate) channel: Option<Receiver<T>>,
     pub(crate) items: vec::IntoIter<T>,
+    pub(crate) cut_short: u64,
     pub(crate) stats: Stats,
 }
 
 impl<T: Item> Leftover<T> {
+    /// Of how many peers something may be lost: they had sent more than there was time
+    /// to read, or were seen sending or coming still. The log tells which. What came
+    /// later yet nobody can know here: over tcp a sender that goes on believes it sent.
+    pub fn cut_short(&self) -> u64 {
+        self.cut_short
+    }
+
     /// The last state of the queue's counters.
     pub fn stats(&self) -> Stats {
         self.stats
@@ -165,6 +179,7 @@ impl<T: Item> fmt::Debug for Leftover<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leftover")
             .field("items", &self.len())
-            .finish()
+            .field("cut_short", &self.cut_short)
+            .finish_non_exhaustive()
     }
 }

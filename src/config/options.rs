@@ -67,7 +67,8 @@ options! {
     handshake_timeout[v => v]: Period, "0s, or from 1ms to 24days", in_millis;
     heartbeat[v => v]: Period, "0s, or from 1ms to 24days", in_millis;
     keepalive[v => v]: Switch, "true or false", |_| true;
-    max_message_size[v => v]: Bytes, "0 to 9223372036854775807 bytes", |n| i64::try_from(*n).is_ok();
+    max_message_size[v => v]: Bytes, "1 to 9223372036854775807 bytes",
+        |n| *n > 0 && i64::try_from(*n).is_ok();
     only_connected_peers[v => v]: Switch, "true or false", |_| true;
     legacy_peers[v => v]: Switch, "true or false", |_| true;
     mode[v => v]: Mode, "0600 to 0777, with read and write for the owner",

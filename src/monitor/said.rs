@@ -102,6 +102,11 @@ impl Known {
 
 fn error_of(number: u64, value: u64) -> Option<LastError> {
     let (errno, code) = (value as i32, value as u32);
+    match number {
+        sys::native::PUSHPULL_CUT_OFF => return Some(LastError::CutOff(errno)),
+        sys::native::PUSHPULL_UNREAD => return Some(LastError::Unread(errno)),
+        _ => {}
+    }
     Some(match u32::try_from(number).ok()? {
         sys::ZMQ_EVENT_BIND_FAILED => LastError::Bind(errno),
         sys::ZMQ_EVENT_ACCEPT_FAILED => LastError::Accept(errno),
@@ -135,6 +140,14 @@ impl Event {
                     reason: reason(errno),
                 },
                 LastError::Close(errno) => Self::CloseFailed {
+                    endpoint,
+                    reason: reason(errno),
+                },
+                LastError::CutOff(errno) => Self::CutOff {
+                    endpoint,
+                    reason: reason(errno),
+                },
+                LastError::Unread(errno) => Self::Unread {
                     endpoint,
                     reason: reason(errno),
                 },

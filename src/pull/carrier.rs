@@ -25,6 +25,7 @@ use crate::{
 /// What a worker leaves behind.
 pub(super) struct Ended<T> {
     pub(super) leftover: Vec<T>,
+    pub(super) cut_short: u64,
     pub(super) cause: Option<WorkerError>,
 }
 
@@ -39,6 +40,8 @@ pub(super) struct Carrier<T: Item> {
     frames: Vec<RawFrame>,
     messages: Vec<Message>,
     held: Vec<T>,
+    /// Peers of which something may be lost.
+    cut_short: u64,
     waits: native::Waits,
     stall: Stall,
     counters: Arc<Counters>,
@@ -88,6 +91,7 @@ impl<T: Item> Carrier<T> {
             frames: Vec::new(),
             messages: Vec::new(),
             held: Vec::new(),
+            cut_short: 0,
             waits: native::Waits::default(),
             counters: Arc::default(),
         }
@@ -288,6 +292,7 @@ impl<T: Item> Carrier<T> {
                     "with more on its way, what came since the last look may be",
                 ),
             ] {
+                self.cut_short += count;
                 if count > 0 {
                     say(|| log::warn!("{name}: number of peers {what} lost: {count}"));
                 }
@@ -343,6 +348,7 @@ impl<T: Item> Carrier<T> {
                     true => waiting.saturating_sub(taken),
                     false => 0,
                 };
+                self.cut_short += open.max(usize::from(missing > 0)) as u64;
                 for (count, what) in [(missing, "messages"), (open, "peers' last words")] {
                     if count > 0 {
                         let name = &self.name;
@@ -386,6 +392,10 @@ impl<T: Item> Carrier<T> {
             );
         });
         self.attached.close();
-        Ended { leftover, cause }
+        Ended {
+            leftover,
+            cut_short: self.cut_short,
+            cause,
+        }
     }
 }

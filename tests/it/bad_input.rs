@@ -213,6 +213,11 @@ fn every_option_out_of_range_is_refused_by_name() {
             "high_water_mark",
         );
         refused(
+            good().max_message_size(0),
+            InvalidOption,
+            "max_message_size",
+        );
+        refused(
             good().max_message_size(u64::MAX),
             InvalidOption,
             "max_message_size",

@@ -105,9 +105,9 @@ fn a_close_has_time_for_one_sender_beside_many_that_were_received() {
             }
             let last = open();
             fill_a_peer(&last, 64);
-            drop(pull.close().unwrap());
+            let left = pull.close().unwrap();
             let told = format!("{name}: number of peers with more than there was time");
-            level(&told).is_none()
+            level(&told).is_none() && left.cut_short() == 0
         };
         // It has milliseconds, and may be kept from its processor; under an emulator it is.
         assert!((0..3).any(has_time) || patience() > 1);

@@ -101,9 +101,14 @@ bool pushpull_is_looking_up ()
     return looking_up > 0;
 }
 
-void pushpull_left (zmq::stream_engine_base_t *engine_)
+void pushpull_left (zmq::stream_engine_base_t *engine_, bool at_fault_)
 {
+    const uint64_t error = errno;
     const zmq::mechanism_t *const mechanism = mechanism_of (*engine_);
+    if (handshaking_of (*engine_)
+        || (mechanism && mechanism->status () != zmq::mechanism_t::ready))
+        return;
+    const bool is_push = engine_options_of (*engine_).type == ZMQ_PUSH;
     zmq::i_encoder *const encoder = encoder_of (*engine_);
     zmq::session_base_t &session = *session_of (*engine_);
     zmq::pipe_t *const pipe = session_pipe_of (session);
@@ -112,15 +117,19 @@ void pushpull_left (zmq::stream_engine_base_t *engine_)
     const bool within =
       incomplete_in_of (session) || (encoder && encoding (encoder));
     const uint64_t bytes = unwritten (*engine_) + (within ? 1 : 0);
-    if (bytes == 0 || engine_options_of (*engine_).type != ZMQ_PUSH
-        || handshaking_of (*engine_)
-        || (mechanism && mechanism->status () != zmq::mechanism_t::ready)
-        || !begun
-        || (!within && is_sign_of_life (outpos_of (*engine_), outsize_of (*engine_))))
-        return;
+    const bool is_torn =
+      is_push && begun && bytes > 0
+      && (within || !is_sign_of_life (outpos_of (*engine_), outsize_of (*engine_)));
     zmq::scoped_lock_t lock (monitor_sync_of (*socket_of (*engine_)));
-    pushpull_told (socket_of (*engine_), PUSHPULL_UNWRITTEN, &bytes, 1,
-                   engine_->get_endpoint ());
+    const auto tell = [engine_] (uint64_t event_, uint64_t value_) {
+        pushpull_told (socket_of (*engine_), event_, &value_, 1, engine_->get_endpoint ());
+    };
+    if (at_fault_)
+        tell (PUSHPULL_CUT_OFF, error);
+    else if (is_push && begun && error == ECONNRESET)
+        tell (PUSHPULL_UNREAD, error);
+    if (is_torn)
+        tell (PUSHPULL_UNWRITTEN, bytes);
 }
 
 int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_)

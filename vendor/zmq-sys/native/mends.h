@@ -169,10 +169,11 @@ bool pushpull_keep (zmq::pipe_t *pipe_);
     event_handshake_succeeded (pair,                                           \
                                PUSHPULL_SECOND (PUSHPULL_SHAKEN_##value, value))
 #define PUSHPULL_SHAKEN_0 ~, pushpull_descriptor (this)
-/* And what was being written to a peer that leaves: PUSHPULL_UNWRITTEN. */
+/* And what was being written to a peer that leaves, and what it left unread or was hung up on
+   for: PUSHPULL_UNWRITTEN and its neighbours. */
 #define event_disconnected(pair, fd)                                           \
     event_disconnected (pair, PUSHPULL_SECOND (PUSHPULL_LEFT_##fd, fd))
-#define PUSHPULL_LEFT__s ~, (pushpull_left (this), _s)
+#define PUSHPULL_LEFT__s ~, (pushpull_left (this, reason_ == protocol_error), _s)
 
 /* While an I/O thread looks up a name it answers nobody, maybe for minutes; see the patience
    of mission.hpp. */
@@ -205,7 +206,7 @@ bool pushpull_told (const zmq::socket_base_t *socket_,
                     uint64_t count_,
                     const zmq::endpoint_uri_pair_t &pair_);
 int pushpull_descriptor (zmq::stream_engine_base_t *engine_);
-void pushpull_left (zmq::stream_engine_base_t *engine_);
+void pushpull_left (zmq::stream_engine_base_t *engine_, bool at_fault_);
 
 #endif
 

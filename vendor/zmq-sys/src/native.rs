@@ -134,6 +134,13 @@ pub struct pushpull_waits {
 /// larger than a write counts as one write. `ZMQ_EVENT_DISCONNECTED` follows.
 pub const PUSHPULL_UNWRITTEN: u64 = 0x1_0000_0001;
 
+/// The same of a peer that is hung up on for what it sent, with the error number: `EMSGSIZE`
+/// where a message was too large. What came behind that is lost.
+pub const PUSHPULL_CUT_OFF: u64 = 0x1_0000_0002;
+
+/// The same of the peer of a PUSH socket that hung up on what it had not read.
+pub const PUSHPULL_UNREAD: u64 = 0x1_0000_0003;
+
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
 /// NUL and lives as long as the call.
 #[allow(non_camel_case_types)]
