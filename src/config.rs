@@ -234,9 +234,9 @@ impl Config {
     /// frame loses its connection before any of it is stored, and with it what was
     /// under way behind that; the log tells, and
     /// [`LastError::CutOff`](crate::LastError::CutOff). A Push does not know its
-    /// peers' limits, and notices only if there was more in the peer's kernel
-    /// ([`LastError::Unread`](crate::LastError::Unread)). See `ZMQ_MAXMSGSIZE`, with which stock libzmq bounds each
-    /// frame alone, and in which -1 means no limit.
+    /// peers' limits. (With less than some 100 bytes not even a handshake fits.) See
+    /// `ZMQ_MAXMSGSIZE`, with which stock libzmq bounds each frame alone, and in
+    /// which -1 means no limit.
     pub fn max_message_size(mut self, bytes: u64) -> Self {
         self.max_message_size = bytes;
         self

@@ -95,14 +95,6 @@ pub enum Event {
         /// The system's words.
         reason: String,
     },
-    /// A peer of a Push hung up on what it had not read; see
-    /// [`LastError::Unread`](crate::LastError::Unread). `Disconnected` follows.
-    Unread {
-        /// Which.
-        endpoint: String,
-        /// The system's words.
-        reason: String,
-    },
     /// A connection ended, with or without a handshake before.
     Disconnected {
         /// Which.
@@ -229,11 +221,8 @@ pub enum LastError {
     Close(i32),
     /// A peer was hung up on for what it sent: a message larger than
     /// [`Config::max_message_size`](crate::Config::max_message_size) (`EMSGSIZE`), or what is
-    /// no ZMTP. What it had sent behind that is lost.
+    /// no ZMTP. That and what it had sent behind it is lost.
     CutOff(i32),
-    /// Push: a peer hung up and had not read all that was sent to it: it died, was closed
-    /// there (by a stock libzmq, or over tcp), or could not take a message of that size.
-    Unread(i32),
 }
 
 impl fmt::Display for LastError {
@@ -245,12 +234,7 @@ impl fmt::Display for LastError {
             Self::Close(errno) => write!(f, "close: {}", Failure::of(*errno)),
             Self::CutOff(errno) => write!(
                 f,
-                "hung up on a peer for what it sent, and lost what came behind that: {}",
-                Failure::of(*errno)
-            ),
-            Self::Unread(errno) => write!(
-                f,
-                "a peer hung up on what it had not read, which is lost: {}",
+                "hung up on a peer for what it sent: {}",
                 Failure::of(*errno)
             ),
         }
@@ -288,9 +272,9 @@ struct Known {
     #[cfg(pushpull_native)]
     shaking: Vec<(u64, Instant)>,
     last_error: Option<LastError>,
-    /// When a failure was last worth a warning.
+    /// When a failure was last worth a warning, and when a peer that was cut off.
     #[cfg(pushpull_native)]
-    warned: Option<Instant>,
+    warned: [Option<Instant>; 2],
     ended: bool,
 }
 

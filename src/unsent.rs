@@ -18,8 +18,9 @@ impl<T: Item> Drained<T> {
         self.stats.sent
     }
 
-    /// How many of those may have been lost in the queue's life, with peers that left
-    /// while something was being written to them: [`Stats::in_doubt`].
+    /// How many of those may have been lost in the queue's life, as they were being
+    /// written to peers that left: [`Stats::in_doubt`]. What such a peer's kernel had
+    /// nobody can tell: see [`Stats::peers_left`].
     pub fn in_doubt(&self) -> u64 {
         self.stats.in_doubt
     }

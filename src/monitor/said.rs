@@ -74,9 +74,12 @@ impl Monitor {
                 Some(error) => {
                     let warn = self.known.change(|known| {
                         known.last_error = Some(error);
-                        let due = known.warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN);
+                        // Strangers that can't shake hands shall not hide that.
+                        let of_a_peer = matches!(error, LastError::CutOff(_));
+                        let warned = &mut known.warned[usize::from(of_a_peer)];
+                        let due = warned.is_none_or(|at| at.elapsed() >= WARN_AGAIN);
                         if due {
-                            known.warned = Some(Instant::now());
+                            *warned = Some(Instant::now());
                         }
                         due
                     });
@@ -102,10 +105,8 @@ impl Known {
 
 fn error_of(number: u64, value: u64) -> Option<LastError> {
     let (errno, code) = (value as i32, value as u32);
-    match number {
-        sys::native::PUSHPULL_CUT_OFF => return Some(LastError::CutOff(errno)),
-        sys::native::PUSHPULL_UNREAD => return Some(LastError::Unread(errno)),
-        _ => {}
+    if number == sys::native::PUSHPULL_CUT_OFF {
+        return Some(LastError::CutOff(errno));
     }
     Some(match u32::try_from(number).ok()? {
         sys::ZMQ_EVENT_BIND_FAILED => LastError::Bind(errno),
@@ -144,10 +145,6 @@ impl Event {
                     reason: reason(errno),
                 },
                 LastError::CutOff(errno) => Self::CutOff {
-                    endpoint,
-                    reason: reason(errno),
-                },
-                LastError::Unread(errno) => Self::Unread {
                     endpoint,
                     reason: reason(errno),
                 },

@@ -292,10 +292,14 @@ impl<T: Item> Carrier<T> {
                     "with more on its way, what came since the last look may be",
                 ),
             ] {
-                self.cut_short += count;
                 if count > 0 {
                     say(|| log::warn!("{name}: number of peers {what} lost: {count}"));
                 }
+            }
+            if over {
+                // Of one peer the first and the last may be said.
+                let cut = come.cut.max(come.sending).max(come.coming);
+                self.cut_short = cut + come.unasked + late;
             }
             if !come.listened {
                 self.attached.be_impatient();
@@ -348,7 +352,8 @@ impl<T: Item> Carrier<T> {
                     true => waiting.saturating_sub(taken),
                     false => 0,
                 };
-                self.cut_short += open.max(usize::from(missing > 0)) as u64;
+                let open_or_less = open.max(usize::from(missing > 0)) as u64;
+                self.cut_short = self.cut_short.max(open_or_less);
                 for (count, what) in [(missing, "messages"), (open, "peers' last words")] {
                     if count > 0 {
                         let name = &self.name;

@@ -105,7 +105,9 @@ fn a_context_that_is_full_of_sockets_tells_and_goes_on() {
     in_own_process(500, || {
         let context = Context::new().unwrap();
         let wire = Wire::new("tcp");
-        let queue = || Push::open(Config::connect("tcp://127.0.0.1:1").context(&context));
+        // Once, or some are always at it.
+        let config = Config::connect("tcp://127.0.0.1:1").reconnect(10 * LONG, 10 * LONG);
+        let queue = || Push::open(config.clone().context(&context));
         let pull = Pull::open(Config::bind(&wire.address()).context(&context)).unwrap();
         let push = Push::open(Config::connect(&at(&pull)).context(&context)).unwrap();
         let allowed = getrlimit(Resource::Nofile).maximum.unwrap_or(60_000);

@@ -120,14 +120,14 @@ void pushpull_left (zmq::stream_engine_base_t *engine_, bool at_fault_)
     const bool is_torn =
       is_push && begun && bytes > 0
       && (within || !is_sign_of_life (outpos_of (*engine_), outsize_of (*engine_)));
+    if (!at_fault_ && !is_torn)
+        return;
     zmq::scoped_lock_t lock (monitor_sync_of (*socket_of (*engine_)));
     const auto tell = [engine_] (uint64_t event_, uint64_t value_) {
         pushpull_told (socket_of (*engine_), event_, &value_, 1, engine_->get_endpoint ());
     };
     if (at_fault_)
         tell (PUSHPULL_CUT_OFF, error);
-    else if (is_push && begun && error == ECONNRESET)
-        tell (PUSHPULL_UNREAD, error);
     if (is_torn)
         tell (PUSHPULL_UNWRITTEN, bytes);
 }

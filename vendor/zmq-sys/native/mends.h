@@ -169,11 +169,16 @@ bool pushpull_keep (zmq::pipe_t *pipe_);
     event_handshake_succeeded (pair,                                           \
                                PUSHPULL_SECOND (PUSHPULL_SHAKEN_##value, value))
 #define PUSHPULL_SHAKEN_0 ~, pushpull_descriptor (this)
-/* And what was being written to a peer that leaves, and what it left unread or was hung up on
-   for: PUSHPULL_UNWRITTEN and its neighbours. */
+/* And what was being written to a peer that leaves, and whether it is hung up on for what it
+   sent: PUSHPULL_UNWRITTEN and PUSHPULL_CUT_OFF. (The bounds end a connection as if it had
+   broken, with a number that no read has.) */
 #define event_disconnected(pair, fd)                                           \
     event_disconnected (pair, PUSHPULL_SECOND (PUSHPULL_LEFT_##fd, fd))
-#define PUSHPULL_LEFT__s ~, (pushpull_left (this, reason_ == protocol_error), _s)
+#define PUSHPULL_LEFT__s                                                       \
+    ~, (pushpull_left (this, reason_ == protocol_error                         \
+                               || (reason_ == connection_error                 \
+                                   && (errno == EMSGSIZE || errno == EPROTO))), \
+        _s)
 
 /* While an I/O thread looks up a name it answers nobody, maybe for minutes; see the patience
    of mission.hpp. */

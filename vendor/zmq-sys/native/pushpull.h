@@ -103,8 +103,8 @@ typedef void pushpull_told_fn (void *hint_,
 /* An event of ours: the peer of a PUSH socket leaves, and of what was being written to it
    so many bytes never got to the kernel; the next event is that it left. */
 #define PUSHPULL_UNWRITTEN 0x100000001ULL
+/* A peer is hung up on for what it sent, with the error number. */
 #define PUSHPULL_CUT_OFF 0x100000002ULL
-#define PUSHPULL_UNREAD 0x100000003ULL
 int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_);
 int pushpull_id (void *socket_);
 int pushpull_awake (void *context_);

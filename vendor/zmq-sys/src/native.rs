@@ -138,9 +138,6 @@ pub const PUSHPULL_UNWRITTEN: u64 = 0x1_0000_0001;
 /// where a message was too large. What came behind that is lost.
 pub const PUSHPULL_CUT_OFF: u64 = 0x1_0000_0002;
 
-/// The same of the peer of a PUSH socket that hung up on what it had not read.
-pub const PUSHPULL_UNREAD: u64 = 0x1_0000_0003;
-
 /// What [`pushpull_watch`] calls: the event, its value, and the endpoint, which ends in
 /// NUL and lives as long as the call.
 #[allow(non_camel_case_types)]
