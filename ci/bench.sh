@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures ours beside the others and writes what it found into
 # docs/performance.md and docs/throughput.svg. An otherwise idle Linux machine,
-# please; about 25 minutes. Arguments go to the runner: `ci/bench.sh --quick`
+# please; about 20 minutes. Arguments go to the runner: `ci/bench.sh --quick`
 # takes about 6.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 //! What happens with many: senders, receivers, queues in a process, messages.
 //! Two processes; where there are many of them, beside bare loops over the same
-//! libzmq. About two minutes. `cargo bench --bench scale`
+//! libzmq. About four minutes. `cargo bench --bench scale`
 
 #[path = "../common/ours.rs"]
 mod ours;
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 
 /// Bytes of a message.
 const SIZE: usize = 64;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 fn main() -> io::Result<()> {
     if let Some(job) = Job::from_args() {
