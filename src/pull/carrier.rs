@@ -352,8 +352,8 @@ impl<T: Item> Carrier<T> {
                     true => waiting.saturating_sub(taken),
                     false => 0,
                 };
-                let open_or_less = open.max(usize::from(missing > 0)) as u64;
-                self.cut_short = self.cut_short.max(open_or_less);
+                let of_peers = open.max(usize::from(missing > 0)) as u64;
+                self.cut_short = self.cut_short.max(of_peers);
                 for (count, what) in [(missing, "messages"), (open, "peers' last words")] {
                     if count > 0 {
                         let name = &self.name;

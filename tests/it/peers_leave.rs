@@ -130,6 +130,7 @@ fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
             }
             let drained = push.drain(LONG).unwrap();
             assert_eq!(drained.stats().in_doubt as usize, doubt, "a clean leave");
+            assert_eq!(drained.in_doubt() as usize, doubt);
         }
     });
 }
