@@ -6,6 +6,7 @@
 //  one of these files uses it.
 #define ZMQ_HAVE_STRLCPY
 
+#include "ahead.hpp"
 #include "copy.cpp"
 #include "traffic.cpp"
 
@@ -13,7 +14,10 @@
 #include "fq.cpp"
 #include "lb.cpp"
 #include "msg.cpp"
+//  Every message that is read from a pipe is asked whether it is a credential.
+#define is_credential() is_credential () || (!_conflate && fetch_ahead (*_in_pipe))
 #include "pipe.cpp"
+#undef is_credential
 #include "pull.cpp"
 #include "push.cpp"
 #include "session_base.cpp"

@@ -2,10 +2,15 @@
 //  costs malloc more than all the rest of a small message's way; and the C library gives
 //  the pages of large ones back to the system, to have them zeroed again for the next.
 //
-//  Small blocks wait in magazines: each thread has two for each size, and takes full ones
-//  from a depot, or brings them there, so that two threads meet once in 64 messages.
+//  Small blocks lie side by side in slabs. A thread takes the blocks of one slab in the
+//  order in which they lie, and they come back in much the same order, as messages do, so
+//  that those who read and write them move on in memory. (Lists of blocks lose that: after a
+//  while every next one is in another page, which costs more than the cache line.) Whoever
+//  puts blocks back counts them, and adds to the slab's count only when one of another slab
+//  comes, so that two threads meet once in a slab. When all are back it waits in a depot.
+//
 //  Large blocks wait in one list, the hottest first. What is waiting is bounded; beyond
-//  that it goes back to the C library, block by block.
+//  that it goes back to the C library, slab by slab and block by block.
 //
 //  No lock is ever waited for: who does not get it at once asks the C library. A forked
 //  child may find a lock taken for ever.
@@ -17,43 +22,64 @@
 #undef malloc
 #undef free
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
+#include <new>
 #include <stdint.h>
 
 namespace
 {
-//  In front of every block: what it is, and how many bytes the caller can have.
-struct head_t
+struct slab_t;
+
+//  In front of every block: what it is of, and how many bytes the caller can have.
+struct alignas (16) head_t
 {
-    uint64_t kind;
+    slab_t *slab;
     uint64_t room;
 };
 
-//  A block that waits.
-struct block_t
-{
-    head_t head;
-    block_t *next;
-    //  Of a magazine's first block: the next magazine of the depot.
-    block_t *magazine;
-};
-
-const uint64_t plain = ~uint64_t (0);
-const uint64_t large = plain - 1;
+//  In place of a slab: that it is of none, and whether it is large.
+slab_t *const plain = NULL;
+slab_t *const large = reinterpret_cast<slab_t *> (1);
 
 //  Small blocks come in multiples of a cache line. A message of 64 bytes and libzmq's
-//  record of it take two.
+//  record of it take two, one of a kibibyte takes seventeen.
 const size_t line = 64;
-const size_t classes = 16;
-const unsigned magazine_blocks = 64;
-//  For each size. As much as two high-water marks and two channels of 1000 hold.
-const size_t depot_bytes = 2 << 20;
+const size_t classes = 32;
+//  Of one slab. As much is kept by a message that is never freed.
+const size_t slab_bytes = 16 << 10;
+const size_t most_blocks = 128;
+//  Of all depots together. A queue of 1000 messages of 64 bytes, in its channel and in
+//  libzmq, has a quarter of a megabyte.
+const size_t depot_bytes = 16 << 20;
 
 //  From here on a block has many pages of its own.
 const size_t large_from = 48 << 10;
 const size_t large_most = 4 << 20;
 const size_t large_bytes = 8 << 20;
 const unsigned large_blocks = 64;
+
+//  Its blocks begin a line further on.
+struct slab_t
+{
+    size_t kind;
+    unsigned blocks;
+    //  How many of them are back, or will never be taken.
+    std::atomic<unsigned> back;
+    //  In a depot.
+    slab_t *next;
+};
+
+size_t size_of (size_t class_)
+{
+    return line * (class_ + 1);
+}
+
+size_t bytes_of (const slab_t &slab_)
+{
+    return line + slab_.blocks * size_of (slab_.kind);
+}
 
 class try_lock_t
 {
@@ -75,19 +101,19 @@ class try_lock_t
     bool _held;
 };
 
-//  Never destroyed: messages are freed at any time, also while the process ends.
 struct depot_t
 {
     std::mutex sync;
-    block_t *magazines;
-    size_t count;
+    slab_t *slabs;
 };
 
+//  Never destroyed: messages are freed at any time, also while the process ends.
 struct store_t
 {
     depot_t depots[classes];
+    std::atomic<size_t> waiting;
     std::mutex sync;
-    block_t *blocks[large_blocks];
+    head_t *blocks[large_blocks];
     unsigned count;
     size_t bytes;
 };
@@ -98,12 +124,17 @@ store_t &store ()
     return *the_store;
 }
 
+//  What a thread has of one size.
 struct shelf_t
 {
-    block_t *open;
-    unsigned count;
-    //  A full magazine, or none.
-    block_t *full;
+    //  The next block that it takes, and how many there are in its slab.
+    char *at;
+    size_t left;
+    //  The slab of which it puts back, and how many blocks that slab does not know of.
+    slab_t *putting;
+    unsigned put;
+    //  A slab that is taken from next, or none.
+    slab_t *spare;
 };
 
 //  Plain data, so that reaching it is one instruction; `closer` empties it.
@@ -111,41 +142,63 @@ thread_local shelf_t shelves[classes];
 thread_local bool is_closed;
 thread_local bool is_watched;
 
-void free_chain (block_t *block_)
+//  All blocks of it are back.
+void bring (slab_t *slab_)
 {
-    while (block_) {
-        block_t *const next = block_->next;
-        ::free (block_);
-        block_ = next;
-    }
-}
-
-void bring (size_t class_, block_t *magazine_)
-{
-    depot_t &depot = store ().depots[class_];
-    {
+    store_t &all = store ();
+    depot_t &depot = all.depots[slab_->kind];
+    const size_t bytes = bytes_of (*slab_);
+    if (all.waiting.fetch_add (bytes, std::memory_order_relaxed) + bytes <= depot_bytes) {
         const try_lock_t lock (depot.sync);
-        if (lock.is_held ()
-            && (depot.count + 1) * magazine_blocks * line * (class_ + 1) <= depot_bytes) {
-            magazine_->magazine = depot.magazines;
-            depot.magazines = magazine_;
-            ++depot.count;
+        if (lock.is_held ()) {
+            slab_->next = depot.slabs;
+            depot.slabs = slab_;
             return;
         }
     }
-    free_chain (magazine_);
+    all.waiting.fetch_sub (bytes, std::memory_order_relaxed);
+    ::free (slab_);
 }
 
-block_t *fetch (size_t class_)
+slab_t *fetch (size_t class_)
 {
-    depot_t &depot = store ().depots[class_];
+    store_t &all = store ();
+    depot_t &depot = all.depots[class_];
     const try_lock_t lock (depot.sync);
-    if (!lock.is_held () || !depot.magazines)
+    if (!lock.is_held () || !depot.slabs)
         return NULL;
-    block_t *const magazine = depot.magazines;
-    depot.magazines = magazine->magazine;
-    --depot.count;
-    return magazine;
+    slab_t *const slab = depot.slabs;
+    depot.slabs = slab->next;
+    all.waiting.fetch_sub (bytes_of (*slab), std::memory_order_relaxed);
+    return slab;
+}
+
+slab_t *make (size_t class_)
+{
+    const size_t size = size_of (class_);
+    const size_t blocks = std::min (slab_bytes / size, most_blocks);
+    void *fresh;
+    if (posix_memalign (&fresh, line, line + blocks * size) != 0)
+        return NULL;
+    slab_t *const slab = new (fresh) slab_t ();
+    slab->kind = class_;
+    slab->blocks = static_cast<unsigned> (blocks);
+    char *at = static_cast<char *> (fresh) + line;
+    for (size_t i = 0; i != blocks; ++i, at += size) {
+        const head_t head = {slab, size - sizeof (head_t)};
+        new (at) head_t (head);
+    }
+    return slab;
+}
+
+//  So many more blocks are back; true if they were the last.
+bool is_whole (slab_t *slab_, size_t blocks_)
+{
+    const unsigned more = static_cast<unsigned> (blocks_);
+    if (slab_->back.fetch_add (more, std::memory_order_acq_rel) + more != slab_->blocks)
+        return false;
+    slab_->back.store (0, std::memory_order_relaxed);
+    return true;
 }
 
 struct closer_t
@@ -154,10 +207,16 @@ struct closer_t
     {
         is_closed = true;
         for (size_t i = 0; i != classes; ++i) {
-            free_chain (shelves[i].open);
-            if (shelves[i].full)
-                bring (i, shelves[i].full);
+            const shelf_t shelf = shelves[i];
             shelves[i] = shelf_t ();
+            if (shelf.spare)
+                bring (shelf.spare);
+            if (shelf.putting && is_whole (shelf.putting, shelf.put))
+                bring (shelf.putting);
+            slab_t *const taking =
+              shelf.left ? reinterpret_cast<head_t *> (shelf.at)->slab : NULL;
+            if (taking && is_whole (taking, shelf.left))
+                bring (taking);
         }
     }
 };
@@ -172,58 +231,69 @@ void watch ()
     }
 }
 
-void *body (block_t *block_)
+void *take_plain (size_t room_)
 {
-    return &block_->head + 1;
+    head_t *const head = static_cast<head_t *> (::malloc (sizeof (head_t) + room_));
+    if (!head)
+        return NULL;
+    head->slab = plain;
+    head->room = room_;
+    return head + 1;
+}
+
+//  False without memory.
+bool take_slab (shelf_t &shelf_, size_t class_)
+{
+    slab_t *slab = shelf_.spare ? shelf_.spare : fetch (class_);
+    if (!slab)
+        slab = make (class_);
+    if (!slab)
+        return false;
+    watch ();
+    shelf_.spare = NULL;
+    shelf_.at = reinterpret_cast<char *> (slab) + line;
+    shelf_.left = slab->blocks;
+    return true;
 }
 
 void *take_small (size_t class_)
 {
     shelf_t &shelf = shelves[class_];
-    if (!shelf.open && !is_closed) {
-        shelf.open = shelf.full ? shelf.full : fetch (class_);
-        shelf.full = NULL;
-        shelf.count = shelf.open ? magazine_blocks : 0;
-        watch ();
+    if (shelf.left == 0) {
+        if (is_closed)
+            return take_plain (size_of (class_) - sizeof (head_t));
+        if (!take_slab (shelf, class_))
+            return NULL;
     }
-    if (block_t *const block = shelf.open) {
-        shelf.open = block->next;
-        --shelf.count;
-        //  The next one comes from another core's cache, and who takes it is in a hurry.
-        if (shelf.open) {
-            __builtin_prefetch (shelf.open, 1);
-            __builtin_prefetch (reinterpret_cast<char *> (shelf.open) + line, 1);
-        }
-        return body (block);
-    }
-    void *fresh;
-    const size_t size = line * (class_ + 1);
-    if (posix_memalign (&fresh, line, size) != 0)
-        return NULL;
-    block_t *const block = static_cast<block_t *> (fresh);
-    block->head.kind = class_;
-    block->head.room = size - sizeof (head_t);
-    return body (block);
+    head_t *const head = reinterpret_cast<head_t *> (shelf.at);
+    shelf.at += size_of (class_);
+    --shelf.left;
+    return head + 1;
 }
 
-void put_small (size_t class_, block_t *block_)
+void put_small (slab_t *slab_)
 {
-    shelf_t &shelf = shelves[class_];
-    if (shelf.count == magazine_blocks) {
-        if (shelf.full)
-            bring (class_, shelf.full);
-        shelf.full = shelf.open;
-        shelf.open = NULL;
-        shelf.count = 0;
+    shelf_t &shelf = shelves[slab_->kind];
+    if (shelf.putting == slab_) {
+        ++shelf.put;
+        return;
     }
-    if (!shelf.open) {
-        if (is_closed)
-            return ::free (block_);
-        watch ();
+    if (is_closed) {
+        if (is_whole (slab_, 1))
+            bring (slab_);
+        return;
     }
-    block_->next = shelf.open;
-    shelf.open = block_;
-    ++shelf.count;
+    watch ();
+    slab_t *const last = shelf.putting;
+    const unsigned put = shelf.put;
+    shelf.putting = slab_;
+    shelf.put = 1;
+    if (!last || !is_whole (last, put))
+        return;
+    if (shelf.spare)
+        bring (last);
+    else
+        shelf.spare = last;
 }
 
 void *take_large (size_t room_)
@@ -233,27 +303,25 @@ void *take_large (size_t room_)
         const try_lock_t lock (all.sync);
         if (lock.is_held ())
             for (unsigned i = all.count; i-- != 0;) {
-                block_t *const block = all.blocks[i];
-                if (block->head.room < room_ || block->head.room / 2 > room_)
+                head_t *const block = all.blocks[i];
+                if (block->room < room_ || block->room / 2 > room_)
                     continue;
                 for (--all.count; i != all.count; ++i)
                     all.blocks[i] = all.blocks[i + 1];
-                all.bytes -= block->head.room;
-                return body (block);
+                all.bytes -= block->room;
+                return block + 1;
             }
     }
-    block_t *const block = static_cast<block_t *> (::malloc (sizeof (head_t) + room_));
-    if (!block)
-        return NULL;
-    block->head.kind = room_ > large_most ? plain : large;
-    block->head.room = room_;
-    return body (block);
+    void *const body = take_plain (room_);
+    if (body && room_ <= large_most)
+        (static_cast<head_t *> (body) - 1)->slab = large;
+    return body;
 }
 
-void put_large (block_t *block_)
+void put_large (head_t *block_)
 {
     store_t &all = store ();
-    block_t *oldest[large_blocks];
+    head_t *oldest[large_blocks];
     unsigned leaving = 0;
     {
         const try_lock_t lock (all.sync);
@@ -261,17 +329,17 @@ void put_large (block_t *block_)
             return ::free (block_);
         //  Sizes change with the traffic: the ones that nobody asks for go.
         while (leaving != all.count
-               && (all.bytes + block_->head.room > large_bytes
+               && (all.bytes + block_->room > large_bytes
                    || all.count - leaving == large_blocks)) {
             oldest[leaving] = all.blocks[leaving];
-            all.bytes -= oldest[leaving]->head.room;
+            all.bytes -= oldest[leaving]->room;
             ++leaving;
         }
         for (unsigned i = leaving; i != all.count; ++i)
             all.blocks[i - leaving] = all.blocks[i];
         all.count -= leaving;
         all.blocks[all.count++] = block_;
-        all.bytes += block_->head.room;
+        all.bytes += block_->room;
     }
     for (unsigned i = 0; i != leaving; ++i)
         ::free (oldest[i]);
@@ -281,17 +349,11 @@ void put_large (block_t *block_)
 void *pushpull_pool_take (size_t room_)
 {
     const size_t size = room_ + sizeof (head_t);
+    if (size < room_)
+        return NULL;
     if (size <= line * classes)
         return take_small ((size - 1) / line);
-    if (room_ >= large_from && size > room_)
-        return take_large (room_);
-    head_t *const head =
-      size > room_ ? static_cast<head_t *> (::malloc (size)) : NULL;
-    if (!head)
-        return NULL;
-    head->kind = plain;
-    head->room = room_;
-    return head + 1;
+    return room_ < large_from ? take_plain (room_) : take_large (room_);
 }
 
 void pushpull_pool_put (void *body_)
@@ -299,13 +361,12 @@ void pushpull_pool_put (void *body_)
     if (!body_)
         return;
     head_t *const head = static_cast<head_t *> (body_) - 1;
-    block_t *const block = reinterpret_cast<block_t *> (head);
-    if (head->kind < classes)
-        put_small (static_cast<size_t> (head->kind), block);
-    else if (head->kind == large)
-        put_large (block);
-    else
+    if (head->slab == plain)
         ::free (head);
+    else if (head->slab == large)
+        put_large (head);
+    else
+        put_small (head->slab);
 }
 
 #endif
