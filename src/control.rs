@@ -32,7 +32,7 @@ use crossbeam_channel::{bounded, Receiver, Select, Sender, TryRecvError, TrySend
 
 use crate::{
     context::{Context, Events, Failure, RawFrame, Socket, SocketKind},
-    native::{self, Identity, LARGE},
+    native::{self, Identity, HEAVY},
 };
 use pace::Pace;
 
@@ -174,7 +174,7 @@ impl Control {
         self.paused.load(Ordering::Relaxed)
     }
 
-    /// Sends a large item of so many bytes as `send` does, which is told how long that has
+    /// Sends a heavy item of so many bytes as `send` does, which is told how long that has
     /// taken by then: it waits a moment, `most` at most, for the worker to get on.
     #[cold]
     pub(crate) fn paced<E>(
@@ -259,7 +259,7 @@ impl Listener {
     /// So many bytes came out of the channel.
     #[inline]
     pub(crate) fn gets_on(&self, bytes: usize) {
-        if bytes >= LARGE {
+        if bytes >= HEAVY {
             self.control.pace.leave(bytes);
         }
     }

@@ -24,7 +24,10 @@ use std::ffi::c_int;
 
 use crate::message::Message;
 
-/// A message of so many bytes is large, as native/large.cpp has it.
+/// Messages of so many bytes are weighed and not only counted, as native/large.cpp has it,
+pub(crate) const HEAVY: usize = 8 << 10;
+
+/// and one of so many is large.
 pub(crate) const LARGE: usize = 256 << 10;
 
 /// By which a socket is known when it is closed; to be asked for before. The

@@ -24,7 +24,7 @@ use crate::{
     intake::Intake,
     message::{Batch, Item, Message},
     monitor::{Event, Monitor},
-    native::LARGE,
+    native::HEAVY,
     receipt::{Receipt, ReturnReason},
     stats::{Counters, Stats},
     unsent::{Drained, Unsent},
@@ -251,9 +251,9 @@ impl<T: Item> Push<T> {
     /// Puts an item into the channel, waiting while it is full, unless
     /// [`Config::overflow`] says otherwise.
     ///
-    /// An item (a message or a batch) of 256 KiB and more also waits a moment where the
-    /// channel has 16 MiB of such: a peer within the machine takes them in less time than
-    /// fresh memory for them costs. Of waiting so there is about 10 ms for every 16 MiB,
+    /// An item (a message or a batch) of 8 KiB and more also waits a moment where the
+    /// channel has 2 MiB of such, one of 256 KiB and more where it has 16 MiB: a peer within
+    /// the machine takes them in less time than fresh memory for them costs. Of waiting so there is about 10 ms for every 16 MiB,
     /// however many senders there are; otherwise the channel fills, up to its capacity.
     /// [`send_tracked`](Push::send_tracked) waits so, too, and
     /// [`send_timeout`](Self::send_timeout), as part of its timeout. What goes through a
@@ -268,7 +268,7 @@ impl<T: Item> Push<T> {
             return self.put(item).map_err(|e| SendError(e.into_inner()));
         }
         match item.size() {
-            ..LARGE => self.sender().send(item),
+            ..HEAVY => self.sender().send(item),
             size => {
                 let send = |_| self.sender().send(item);
                 self.control.paced(size, Duration::MAX, send)
@@ -301,7 +301,7 @@ impl<T: Item> Push<T> {
         let item = item.into();
         match (self.overflow, item.size()) {
             (Overflow::DropOldest, _) => self.put(item),
-            (_, ..LARGE) => self.sender().try_send(item),
+            (_, ..HEAVY) => self.sender().try_send(item),
             (_, size) => {
                 let send = |_| self.sender().try_send(item);
                 self.control.paced(size, Duration::ZERO, send)
@@ -323,7 +323,7 @@ impl<T: Item> Push<T> {
             (Overflow::DropOldest, _) => self
                 .put(item)
                 .map_err(|e| SendTimeoutError::Disconnected(e.into_inner())),
-            (_, ..LARGE) => self.sender().send_timeout(item, timeout),
+            (_, ..HEAVY) => self.sender().send_timeout(item, timeout),
             (_, size) => self.control.paced(size, timeout, |waited| {
                 let left = timeout.saturating_sub(waited);
                 self.sender().send_timeout(item, left)

@@ -6,29 +6,45 @@ use std::{
         },
         Condvar, Mutex, MutexGuard, PoisonError,
     },
+    thread,
     time::{Duration, Instant},
 };
 
-/// How many bytes of large messages in the channel, beside as many in the pipe
+use crate::native::LARGE;
+
+/// How many bytes of heavy messages in the channel, beside as many in the pipe
 /// (`native/large.cpp`), keep a connection busy. What is more than that has left the caches
 /// when its turn comes, and lies in memory that nobody has touched for long: a thousand
 /// messages of 1 MiB take a gigabyte.
-const ENOUGH: usize = 16 << 20;
+fn enough(item: usize) -> usize {
+    match item {
+        ..LARGE => 2 << 20,
+        LARGE.. => 16 << 20,
+    }
+}
 
-/// For each `ENOUGH` that is put in beyond that, senders wait about so long, all together.
-/// A connection within one machine takes as much in less, also where it has to share a
-/// processor. For a slower one, or none, the channel fills as if nobody waited, at 1.6 GB a
-/// second and more, which is about what fresh memory costs.
+/// For so many bytes
+const STRETCH: usize = 16 << 20;
+
+/// senders wait so long at the most, all together. A connection within one machine takes as
+/// much in less, also where it has to share a processor. For a slower one, or none, the
+/// channel fills as if nobody waited, at 1.6 GB a second and more, which is about what fresh
+/// memory costs.
 const PATIENCE: Duration = Duration::from_millis(10);
 
-/// Lets senders of large messages wait a moment for the worker to get on, before they put
+/// How often a sender gives its processor away before it sleeps, as crossbeam does it.
+const LOOKS: usize = 4;
+
+/// Lets senders of heavy messages wait a moment for the worker to get on, before they put
 /// more into the channel than keeps the connection busy.
 pub(super) struct Pace {
     patience: Duration,
-    /// Bytes of large messages in the channel, or just coming.
+    /// Bytes of heavy messages in the channel, or just coming.
     ahead: AtomicUsize,
     ended: AtomicBool,
     waiting: AtomicU64,
+    /// Those who sleep are called when there are fewer bytes; 0 if nobody is.
+    wanted: AtomicUsize,
     turn: Mutex<()>,
     taken: Condvar,
     /// How long senders have waited, in nanoseconds, and how many bytes they put in.
@@ -43,6 +59,7 @@ impl Default for Pace {
             ahead: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
+            wanted: AtomicUsize::new(0),
             turn: Mutex::default(),
             taken: Condvar::new(),
             waited: AtomicU64::new(0),
@@ -55,13 +72,15 @@ impl Pace {
     /// Before so many bytes are put into the channel: waits a moment, `most` at most, while
     /// there is plenty, and tells how long.
     pub(super) fn enter(&self, bytes: usize, most: Duration) -> Duration {
-        let waited = match most.is_zero() || !self.has_plenty() {
+        if self.put.fetch_add(bytes, Relaxed) >= STRETCH {
+            self.put.store(bytes, Relaxed);
+            self.waited.store(0, Relaxed);
+        }
+        let waited = match most.is_zero() || !self.has_plenty(bytes) {
             true => Duration::ZERO,
             false => self.wait(bytes, most),
         };
-        let before = self.ahead.fetch_add(bytes, SeqCst);
-        // Who left room for several has called one.
-        self.call(before.saturating_add(bytes));
+        self.ahead.fetch_add(bytes, SeqCst);
         waited
     }
 
@@ -71,56 +90,64 @@ impl Pace {
     pub(super) fn leave(&self, bytes: usize) {
         let less = |ahead: usize| Some(ahead.saturating_sub(bytes));
         let before = self.ahead.fetch_update(SeqCst, SeqCst, less);
-        let before = before.unwrap_or_else(|ahead| ahead);
-        self.call(before.saturating_sub(bytes));
+        let ahead = before.unwrap_or_default().saturating_sub(bytes);
+        if ahead < self.wanted.load(SeqCst) && self.wanted.swap(0, SeqCst) != 0 {
+            self.call();
+        }
     }
 
     /// Nothing is put in any more.
     pub(super) fn end(&self) {
         self.ended.store(true, SeqCst);
+        self.call();
+    }
+
+    fn call(&self) {
+        // Whoever was about to sleep does so by now.
         drop(self.turn());
         self.taken.notify_all();
     }
 
-    fn has_plenty(&self) -> bool {
-        self.ahead.load(SeqCst) >= ENOUGH && !self.ended.load(SeqCst)
+    fn has_plenty(&self, item: usize) -> bool {
+        self.ahead.load(SeqCst) >= enough(item) && !self.ended.load(SeqCst)
     }
 
-    /// Calls somebody who waits, where so much is ahead now.
-    fn call(&self, ahead: usize) {
-        if ahead < ENOUGH && self.waiting.load(SeqCst) != 0 {
-            // Whoever was about to wait does so by now.
-            drop(self.turn());
-            self.taken.notify_one();
-        }
-    }
-
-    fn wait(&self, bytes: usize, most: Duration) -> Duration {
-        if self.put.fetch_add(bytes, Relaxed) >= ENOUGH {
-            self.put.store(bytes, Relaxed);
-            self.waited.store(0, Relaxed);
-        }
+    fn wait(&self, item: usize, most: Duration) -> Duration {
         let waited = Duration::from_nanos(self.waited.load(Relaxed));
         let most = self.patience.saturating_sub(waited).min(most);
         if most.is_zero() {
             return most;
         }
         let since = Instant::now();
-        let mut turn = self.turn();
         self.waiting.fetch_add(1, SeqCst);
-        while self.has_plenty() {
-            let Some(left) = most.checked_sub(since.elapsed()) else {
-                break;
-            };
-            let woken = self.taken.wait_timeout(turn, left);
-            turn = woken.unwrap_or_else(PoisonError::into_inner).0;
+        let mut looks = 0..LOOKS;
+        while self.has_plenty(item) && looks.next().is_some() {
+            thread::yield_now();
         }
-        drop(turn);
+        if self.has_plenty(item) {
+            self.sleep(item, since, most);
+        }
         let waited = since.elapsed();
         let side_by_side = self.waiting.fetch_sub(1, SeqCst);
         self.waited
             .fetch_add(waited.as_nanos() as u64 / side_by_side, Relaxed);
         waited
+    }
+
+    fn sleep(&self, item: usize, since: Instant, most: Duration) {
+        let mut turn = self.turn();
+        loop {
+            // When half is gone, so that it is not called for every message.
+            self.wanted.fetch_max(enough(item) / 2, SeqCst);
+            let Some(left) = most.checked_sub(since.elapsed()) else {
+                return;
+            };
+            if !self.has_plenty(item) {
+                return;
+            }
+            let woken = self.taken.wait_timeout(turn, left);
+            turn = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -131,8 +158,6 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::LARGE;
-    use std::thread;
 
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(1);
@@ -141,7 +166,7 @@ mod tests {
     fn full(patience: Duration) -> Pace {
         Pace {
             patience,
-            ahead: AtomicUsize::new(ENOUGH),
+            ahead: AtomicUsize::new(STRETCH),
             ..Pace::default()
         }
     }
@@ -161,13 +186,13 @@ mod tests {
     #[test]
     fn who_finds_plenty_waits_until_the_worker_gets_on() {
         let pace = full(LONG);
-        pace.ahead.fetch_add(LARGE, SeqCst);
         let waited = waits(&pace, || {
-            pace.leave(LARGE);
-            pace.leave(LARGE);
+            while pace.ahead.load(SeqCst) >= STRETCH / 2 {
+                pace.leave(LARGE);
+            }
         });
         assert!(waited < LONG);
-        assert_eq!(pace.ahead.into_inner(), ENOUGH);
+        assert_eq!(pace.ahead.into_inner(), STRETCH / 2);
     }
 
     #[test]
@@ -178,7 +203,7 @@ mod tests {
             while pace.waiting.load(SeqCst) != 4 {
                 thread::yield_now();
             }
-            pace.leave(4 * LARGE);
+            pace.leave(STRETCH);
             for sender in senders {
                 assert!(sender.join().expect("no panic") < LONG);
             }
@@ -196,12 +221,22 @@ mod tests {
     fn a_queue_that_does_not_get_on_is_waited_for_once_for_every_16_mib() {
         let pace = full(SHORT);
         let mut waits = Vec::new();
-        for n in 0..4 * ENOUGH / LARGE {
+        for n in 0..4 * STRETCH / LARGE {
             if pace.enter(LARGE, LONG) >= SHORT {
                 waits.push(n);
             }
         }
-        assert_eq!(waits, [0, 1, 2, 3].map(|n| n * ENOUGH / LARGE));
+        assert_eq!(waits, [0, 1, 2, 3].map(|n| n * STRETCH / LARGE));
+    }
+
+    #[test]
+    fn heavy_messages_have_room_for_2_mib() {
+        let pace = full(SHORT);
+        pace.leave(14 << 20);
+        assert!(pace.enter(16 << 10, LONG) >= SHORT);
+        assert_eq!(pace.enter(LARGE, LONG), Duration::ZERO);
+        pace.leave(LARGE + (32 << 10));
+        assert_eq!(pace.enter(16 << 10, LONG), Duration::ZERO);
     }
 
     #[test]

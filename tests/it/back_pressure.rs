@@ -115,6 +115,24 @@ fn a_sender_of_large_messages_waits_a_moment_for_16_mib_before_it_and_then_fills
     });
 }
 
+#[test]
+fn a_sender_of_heavy_messages_waits_a_moment_for_2_mib_before_it_and_then_fills_the_channel() {
+    over_ipc_and_tcp(60, |wire| {
+        const SIZE: usize = 16 << 10;
+        let (address, _nobody) = wire.nobody();
+        let push = Push::connect(&address).unwrap();
+        push.pause();
+        let fill = |numbers: Range<u64>| {
+            timed(|| numbers.for_each(|n| push.send(numbered(n, SIZE)).unwrap())).0
+        };
+        fill(0..128);
+        assert!(fill(128..160) >= MOMENT);
+        assert!(fill(160..1000) < 100 * MOMENT * patience());
+        assert!(push.try_send(numbered(0, SIZE)).is_err());
+        assert!(push.abort().map(|m| number(&m)).eq(0..1000));
+    });
+}
+
 /// Sends to a queue that is paused, with so much in its channel, and has a thread end that
 /// soon. Whether the message went, or was refused, at just that time in one of some tries.
 fn then_at_once(wire: &Wire, then: impl Fn(&Push) + Sync, goes: bool) -> bool {
@@ -154,20 +172,45 @@ fn a_sender_of_large_messages_that_waits_is_refused_as_soon_as_the_queue_ends() 
 }
 
 #[test]
-fn a_large_message_waits_for_large_ones_alone() {
+fn a_large_message_waits_for_heavy_ones_alone() {
     over_ipc_and_tcp(60, |wire| {
         let waits = || {
-            let (push, pull) = wire.pair(|c| c, |c| c);
+            let (push, pull) = wire.pair(|c| c.capacity(3000), |c| c);
             push.pause();
-            (0..900).for_each(|n| push.send(numbered(n, 20_000)).unwrap());
-            let (took, ()) = timed(|| push.send(numbered(900, 1 << 20)).unwrap());
+            (0..2500).for_each(|n| push.send(numbered(n, 8000)).unwrap());
+            let (took, ()) = timed(|| push.send(numbered(2500, 1 << 20)).unwrap());
             push.resume();
-            for n in 0..=900 {
+            for n in 0..=2500 {
                 assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
             }
             took >= MOMENT
         };
         assert!(!(0..20).all(|_| waits()));
+    });
+}
+
+/// By their number a thousand would, of 16 MB.
+#[test]
+fn of_heavy_messages_no_more_than_2_mib_wait_in_libzmq() {
+    over_ipc_and_tcp(60, |wire| {
+        const SIZE: usize = 16 << 10;
+        let (push, pull) = wire.pair(|c| c.capacity(1), |c| c.capacity(1).high_water_mark(1));
+        push.send(numbered(0, SIZE)).unwrap();
+        assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), 0);
+        let accepted = fill(&push, SIZE);
+        // 128 in libzmq, and in the kernel up to ten megabytes over tcp.
+        assert!((128..1000).contains(&accepted), "{accepted}");
+        let receives = |count| {
+            for n in 0..count {
+                assert_eq!(number(&pull.recv_timeout(LONG).unwrap()), n);
+            }
+        };
+        receives(accepted);
+        // Small ones are as many as ever.
+        for n in 0..1000 {
+            push.send_timeout(numbered(n, 8), LONG).unwrap();
+        }
+        receives(1000);
     });
 }
 

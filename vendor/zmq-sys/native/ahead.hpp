@@ -1,12 +1,13 @@
-//  Fetches what a message has elsewhere before its turn comes. Messages lie side by side in
-//  a pipe; the bytes of each, and what libzmq keeps of them, lie where their sender made
+//  What is done beside with every message that leaves a pipe.
+//
+//  What the ones behind it have elsewhere is fetched. Messages lie side by side in a pipe; the bytes of each, and what libzmq keeps of them, lie where their sender made
 //  them. With one sender that is in the next cache, with many it is in the memory, and the
 //  I/O thread would wait for each.
 
 #ifndef PUSHPULL_AHEAD_HPP
 #define PUSHPULL_AHEAD_HPP
 
-#include "inside.hpp"
+#include "large.hpp"
 
 namespace
 {
@@ -16,8 +17,7 @@ GRANT (yqueue_t, queue_of, ypipe_t, _queue);
 GRANT (zmq::msg_t *, readable_until, ypipe_t, _r);
 GRANT (int, begin_pos_of, yqueue_t, _begin_pos);
 
-//  To be called when a message has been taken out. Always false.
-bool fetch_ahead (upipe_t &pipe_)
+void fetch_ahead (upipe_t &pipe_)
 {
 #if defined __GNUC__
     //  The memory answers after the time of some five messages.
@@ -26,7 +26,7 @@ bool fetch_ahead (upipe_t &pipe_)
     ypipe_t &pipe = static_cast<ypipe_t &> (pipe_);
     yqueue_t &queue = queue_of (pipe);
     if (begin_pos_of (queue) + far >= zmq::message_pipe_granularity)
-        return false;
+        return;
     const zmq::msg_t *const front = &queue.front ();
     const zmq::msg_t *const ahead = front + far;
     __builtin_prefetch (ahead + far);
@@ -34,13 +34,22 @@ bool fetch_ahead (upipe_t &pipe_)
     //  piece of the queue, it is behind it.
     const zmq::msg_t *const end = readable_until (pipe);
     if ((end >= front && end <= ahead) || !ahead->is_lmsg ())
-        return false;
+        return;
     const char *const content = reinterpret_cast<const char *const *> (ahead)[1];
     __builtin_prefetch (content);
     __builtin_prefetch (content + line);
 #else
     LIBZMQ_UNUSED (pipe_);
 #endif
+}
+
+//  Always false.
+bool has_read (zmq::pipe_t &pipe_, const zmq::msg_t &message_)
+{
+    if (!conflate_of (pipe_))
+        fetch_ahead (*in_pipe_of (pipe_));
+    if (message_.is_lmsg () && message_.size () >= heavy)
+        has_read_heavy (pipe_, message_.size ());
     return false;
 }
 }

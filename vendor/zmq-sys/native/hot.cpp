@@ -15,7 +15,7 @@
 #include "lb.cpp"
 #include "msg.cpp"
 //  Every message that is read from a pipe is asked whether it is a credential.
-#define is_credential() is_credential () || (!_conflate && fetch_ahead (*_in_pipe))
+#define is_credential() is_credential () || has_read (*this, *msg_)
 #include "pipe.cpp"
 #undef is_credential
 #include "pull.cpp"

@@ -1,4 +1,5 @@
-//  Messages that are as large as what a connection of ours writes at once, or larger.
+//  Messages that are as large as what a connection of ours writes at once, or larger; and,
+//  as far as a pipe holds them, those that are heavy.
 //
 //  libzmq reads and writes them where they lie, but for the part that shares its batch
 //  with a neighbour, which is copied. With batches as large as ours that can be a
@@ -6,9 +7,10 @@
 //
 //  And as they are counted and not weighed, a pipe would hold a gigabyte of them before
 //  it is full, memory that nobody has touched for long, while its connection needs a few
-//  to be kept busy. So a pipe of a PUSH socket is full with fewer. That takes both its
+//  to be kept busy. So a pipe of a PUSH socket is full with fewer, also of
+//  heavy ones, of which a thousand are more than the caches hold. That takes both its
 //  ends: the one that reads tells every so many messages how far it is, and was going to
-//  do so at half of the high-water mark. It says it more often from its first large
+//  do so at half of the high-water mark. It says it more often from its first heavy
 //  message on, and only where that is seen, the other end counts on it.
 //
 //  The kernel, too, is asked to hold a megabyte or two for a connection within one machine.
@@ -91,7 +93,7 @@ template struct send_activate_write_grant<
 //  of them is written to that when the next ones have come.
 int enough (size_t size_)
 {
-    const size_t bytes = 16 << 20;
+    const size_t bytes = size_ < large ? 2 << 20 : 16 << 20;
     const size_t least = 4;
     return static_cast<int> (std::max (bytes / size_, least));
 }
@@ -282,10 +284,19 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
     return written;
 }
 
+void has_read_heavy (zmq::pipe_t &pipe_, size_t size_)
+{
+    //  A PULL socket reads its own end of a pipe, and has no session.
+    zmq::session_base_t *const session =
+      dynamic_cast<zmq::session_base_t *> (sink_of (pipe_));
+    if (session && options_of (*session).type == ZMQ_PUSH)
+        speak_often (&pipe_, size_);
+}
+
 void make_room_for (zmq::push_t &socket_, size_t size_)
 {
     const zmq::options_t &options = options_of (socket_);
-    const bool is_large = size_ >= large;
+    const bool is_heavy = size_ >= heavy;
     out_pipes_t &pipes = lb_pipes_of (lb_of (socket_));
     //  Beyond so many peers the look would cost too much.
     const out_pipes_t::size_type most = 64;
@@ -294,11 +305,11 @@ void make_room_for (zmq::push_t &socket_, size_t size_)
     for (out_pipes_t::size_type i = 0, end = pipes.size (); i != end; ++i) {
         zmq::pipe_t &pipe = *pipes[i];
         const bool is_short = hwm_of (pipe) < options.sndhwm;
-        if (hwm_of (pipe) <= 0 || !(is_large || is_short) || !is_active (pipe)
+        if (hwm_of (pipe) <= 0 || !(is_heavy || is_short) || !is_active (pipe)
             || !on_io_thread (*socket_.get_ctx (), *peer_of (pipe)))
             continue;
         const int often = load (lwm_of (*peer_of (pipe)));
-        const int room = is_large && 2 * often <= enough (size_) ? enough (size_)
+        const int room = is_heavy && 2 * often <= enough (size_) ? enough (size_)
                                                                 : options.sndhwm;
         hwm_of (pipe) = std::min (room, options.sndhwm);
     }

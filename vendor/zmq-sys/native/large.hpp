@@ -5,6 +5,12 @@
 
 #include "inside.hpp"
 
+//  Messages of so many bytes are weighed and not only counted.
+const size_t heavy = 8 << 10;
+
+//  One of that size, which is such, leaves a pipe.
+void has_read_heavy (zmq::pipe_t &pipe_, size_t size_);
+
 //  Sets how many messages fit into the pipes of a socket, for one of that size to come.
 void make_room_for (zmq::push_t &socket_, size_t size_);
 

@@ -265,7 +265,7 @@ ptrdiff_t pushpull_send_many (void *socket_,
     const size_t stride = 2 * zmq::message_pipe_granularity;
 
     zmq::msg_t *const messages = as_msg (messages_);
-    //  Whoever sends runs ends them with a large message.
+    //  Whoever sends runs ends them with a large message; of others the last is as good as any.
     zmq::msg_t &last = messages[count_ - 1];
     make_room_for (*socket, last.check () ? last.size () : 0);
     rows_t rows (lb, *turn_);
