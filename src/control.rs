@@ -34,7 +34,7 @@ use crate::{
     context::{Context, Events, Failure, RawFrame, Socket, SocketKind},
     native::{self, Identity, HEAVY},
 };
-use pace::Pace;
+use pace::Paces;
 
 /// What a worker is to do. Orders only ever rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ pub(crate) struct Control {
     paused: AtomicBool,
     /// Wakes a worker that rests.
     resume: Sender<()>,
-    pace: Pace,
+    paces: Paces,
     owner: u32,
     ends: Mutex<Ends>,
 }
@@ -132,7 +132,7 @@ impl Control {
             order: AtomicU8::new(Order::Run as u8),
             paused: AtomicBool::new(false),
             resume,
-            pace: Pace::default(),
+            paces: Paces::default(),
             owner: std::process::id(),
             ends: Mutex::new(Ends {
                 drain_until: None,
@@ -187,9 +187,9 @@ impl Control {
         if self.is_foreign() {
             return send(Duration::ZERO);
         }
-        let result = send(self.pace.enter(bytes, most));
+        let result = send(self.paces.enter(bytes, most));
         if result.is_err() {
-            self.pace.leave(bytes);
+            self.paces.leave(bytes);
         }
         result
     }
@@ -260,13 +260,13 @@ impl Listener {
     #[inline]
     pub(crate) fn gets_on(&self, bytes: usize) {
         if bytes >= HEAVY {
-            self.control.pace.leave(bytes);
+            self.control.paces.leave(bytes);
         }
     }
 
     /// The channel is closed.
     pub(crate) fn has_closed(&self) {
-        self.control.pace.end();
+        self.control.paces.end();
     }
 
     /// Whether to carry nothing for the time being. A drain carries.

@@ -12,16 +12,14 @@ use std::{
 
 use crate::native::LARGE;
 
-/// How many bytes of heavy messages in the channel, beside as many in the pipe
-/// (`native/large.cpp`), keep a connection busy. What is more than that has left the caches
-/// when its turn comes, and lies in memory that nobody has touched for long: a thousand
-/// messages of 1 MiB take a gigabyte.
-fn enough(item: usize) -> usize {
-    match item {
-        ..LARGE => 2 << 20,
-        LARGE.. => 16 << 20,
-    }
-}
+/// How many bytes of large messages in the channel, beside as many in the pipe
+/// (`enough` in `native/large.cpp`), keep a connection busy. What is more than that has left
+/// the caches when its turn comes, and lies in memory that nobody has touched for long: a
+/// thousand messages of 1 MiB take a gigabyte.
+const ENOUGH: usize = 16 << 20;
+
+/// The same of heavy ones that are not large.
+const ENOUGH_HEAVY: usize = 2 << 20;
 
 /// For so many bytes
 const STRETCH: usize = 16 << 20;
@@ -36,15 +34,48 @@ const PATIENCE: Duration = Duration::from_millis(10);
 const LOOKS: usize = 4;
 
 /// Lets senders of heavy messages wait a moment for the worker to get on, before they put
-/// more into the channel than keeps the connection busy.
-pub(super) struct Pace {
+/// more into the channel than keeps the connection busy. Large ones are counted by themselves.
+#[derive(Default)]
+pub(super) struct Paces {
+    heavy: Pace<ENOUGH_HEAVY>,
+    large: Pace<ENOUGH>,
+}
+
+impl Paces {
+    /// Before an item of so many bytes is put into the channel: waits a moment, `most` at
+    /// most, while there is plenty, and tells how long.
+    pub(super) fn enter(&self, bytes: usize, most: Duration) -> Duration {
+        match bytes {
+            ..LARGE => self.heavy.enter(bytes, most),
+            LARGE.. => self.large.enter(bytes, most),
+        }
+    }
+
+    /// When it came out of it, or did not get in. Some were never counted: what came through
+    /// a clone of the sender.
+    #[cold]
+    pub(super) fn leave(&self, bytes: usize) {
+        match bytes {
+            ..LARGE => self.heavy.leave(bytes),
+            LARGE.. => self.large.leave(bytes),
+        }
+    }
+
+    /// Nothing is put in any more.
+    pub(super) fn end(&self) {
+        self.heavy.end();
+        self.large.end();
+    }
+}
+
+struct Pace<const ENOUGH: usize> {
     patience: Duration,
-    /// Bytes of heavy messages in the channel, or just coming.
+    /// Bytes in the channel, or just coming.
     ahead: AtomicUsize,
     ended: AtomicBool,
     waiting: AtomicU64,
-    /// Those who sleep are called when there are fewer bytes; 0 if nobody is.
-    wanted: AtomicUsize,
+    /// Somebody sleeps, or did, and is to be called.
+    asleep: AtomicBool,
     turn: Mutex<()>,
     taken: Condvar,
     /// How long senders have waited, in nanoseconds, and how many bytes they put in.
@@ -52,14 +83,14 @@ pub(super) struct Pace {
     put: AtomicUsize,
 }
 
-impl Default for Pace {
+impl<const ENOUGH: usize> Default for Pace<ENOUGH> {
     fn default() -> Self {
         Self {
             patience: PATIENCE,
             ahead: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             waiting: AtomicU64::new(0),
-            wanted: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
             turn: Mutex::default(),
             taken: Condvar::new(),
             waited: AtomicU64::new(0),
@@ -68,36 +99,35 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
-    /// Before so many bytes are put into the channel: waits a moment, `most` at most, while
-    /// there is plenty, and tells how long.
-    pub(super) fn enter(&self, bytes: usize, most: Duration) -> Duration {
-        if self.put.fetch_add(bytes, Relaxed) >= STRETCH {
-            self.put.store(bytes, Relaxed);
-            self.waited.store(0, Relaxed);
+impl<const ENOUGH: usize> Pace<ENOUGH> {
+    fn enter(&self, bytes: usize, most: Duration) -> Duration {
+        let mut waited = Duration::ZERO;
+        if !most.is_zero() {
+            if self.has_plenty() {
+                waited = self.wait(most);
+            }
+            let before = self.put.fetch_add(bytes, Relaxed);
+            let stretches = before.saturating_add(bytes) / STRETCH;
+            if stretches > before / STRETCH {
+                self.put.fetch_sub(stretches * STRETCH, Relaxed);
+                self.waited.store(0, Relaxed);
+            }
         }
-        let waited = match most.is_zero() || !self.has_plenty(bytes) {
-            true => Duration::ZERO,
-            false => self.wait(bytes, most),
-        };
         self.ahead.fetch_add(bytes, SeqCst);
         waited
     }
 
-    /// When they came out of it, or did not get in. Some were never counted: what came through
-    /// a clone of the sender.
-    #[cold]
-    pub(super) fn leave(&self, bytes: usize) {
+    fn leave(&self, bytes: usize) {
         let less = |ahead: usize| Some(ahead.saturating_sub(bytes));
         let before = self.ahead.fetch_update(SeqCst, SeqCst, less);
         let ahead = before.unwrap_or_default().saturating_sub(bytes);
-        if ahead < self.wanted.load(SeqCst) && self.wanted.swap(0, SeqCst) != 0 {
+        // When half is gone, so that nobody is called for every message.
+        if ahead < ENOUGH / 2 && self.asleep.load(SeqCst) && self.asleep.swap(false, SeqCst) {
             self.call();
         }
     }
 
-    /// Nothing is put in any more.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         self.ended.store(true, SeqCst);
         self.call();
     }
@@ -108,11 +138,11 @@ impl Pace {
         self.taken.notify_all();
     }
 
-    fn has_plenty(&self, item: usize) -> bool {
-        self.ahead.load(SeqCst) >= enough(item) && !self.ended.load(SeqCst)
+    fn has_plenty(&self) -> bool {
+        self.ahead.load(SeqCst) >= ENOUGH && !self.ended.load(SeqCst)
     }
 
-    fn wait(&self, item: usize, most: Duration) -> Duration {
+    fn wait(&self, most: Duration) -> Duration {
         let waited = Duration::from_nanos(self.waited.load(Relaxed));
         let most = self.patience.saturating_sub(waited).min(most);
         if most.is_zero() {
@@ -121,11 +151,11 @@ impl Pace {
         let since = Instant::now();
         self.waiting.fetch_add(1, SeqCst);
         let mut looks = 0..LOOKS;
-        while self.has_plenty(item) && looks.next().is_some() {
+        while self.has_plenty() && looks.next().is_some() {
             thread::yield_now();
         }
-        if self.has_plenty(item) {
-            self.sleep(item, since, most);
+        if self.has_plenty() {
+            self.sleep(since, most);
         }
         let waited = since.elapsed();
         let side_by_side = self.waiting.fetch_sub(1, SeqCst);
@@ -134,15 +164,14 @@ impl Pace {
         waited
     }
 
-    fn sleep(&self, item: usize, since: Instant, most: Duration) {
+    fn sleep(&self, since: Instant, most: Duration) {
         let mut turn = self.turn();
         loop {
-            // When half is gone, so that it is not called for every message.
-            self.wanted.fetch_max(enough(item) / 2, SeqCst);
+            self.asleep.store(true, SeqCst);
             let Some(left) = most.checked_sub(since.elapsed()) else {
                 return;
             };
-            if !self.has_plenty(item) {
+            if !self.has_plenty() {
                 return;
             }
             let woken = self.taken.wait_timeout(turn, left);
@@ -163,16 +192,16 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(1);
 
     /// With so much in the channel that the next one waits.
-    fn full(patience: Duration) -> Pace {
+    fn full(patience: Duration) -> Pace<ENOUGH> {
         Pace {
             patience,
-            ahead: AtomicUsize::new(STRETCH),
+            ahead: AtomicUsize::new(ENOUGH),
             ..Pace::default()
         }
     }
 
     /// What a sender waits that begins to wait before `then`.
-    fn waits(pace: &Pace, then: impl FnOnce()) -> Duration {
+    fn waits(pace: &Pace<ENOUGH>, then: impl FnOnce()) -> Duration {
         thread::scope(|scope| {
             let sender = scope.spawn(|| pace.enter(LARGE, LONG));
             while pace.waiting.load(SeqCst) == 0 {
@@ -187,12 +216,10 @@ mod tests {
     fn who_finds_plenty_waits_until_the_worker_gets_on() {
         let pace = full(LONG);
         let waited = waits(&pace, || {
-            while pace.ahead.load(SeqCst) >= STRETCH / 2 {
-                pace.leave(LARGE);
-            }
+            pace.leave(ENOUGH / 2 + LARGE);
         });
         assert!(waited < LONG);
-        assert_eq!(pace.ahead.into_inner(), STRETCH / 2);
+        assert_eq!(pace.ahead.into_inner(), ENOUGH / 2);
     }
 
     #[test]
@@ -203,7 +230,7 @@ mod tests {
             while pace.waiting.load(SeqCst) != 4 {
                 thread::yield_now();
             }
-            pace.leave(STRETCH);
+            pace.leave(ENOUGH);
             for sender in senders {
                 assert!(sender.join().expect("no panic") < LONG);
             }
@@ -221,22 +248,40 @@ mod tests {
     fn a_queue_that_does_not_get_on_is_waited_for_once_for_every_16_mib() {
         let pace = full(SHORT);
         let mut waits = Vec::new();
-        for n in 0..4 * STRETCH / LARGE {
+        for n in 0..4 * ENOUGH / LARGE {
             if pace.enter(LARGE, LONG) >= SHORT {
                 waits.push(n);
             }
         }
-        assert_eq!(waits, [0, 1, 2, 3].map(|n| n * STRETCH / LARGE));
+        assert_eq!(waits, [0, 1, 2, 3].map(|n| n * ENOUGH / LARGE));
     }
 
     #[test]
-    fn heavy_messages_have_room_for_2_mib() {
+    fn heavy_messages_wait_for_2_mib_of_their_own() {
+        const HEAVY: usize = 16 << 10;
+        let waits = |paces: &Paces| paces.enter(HEAVY, LONG) >= PATIENCE;
+        let mut paces = Paces::default();
+        for _ in 0..64 {
+            paces.enter(LARGE, Duration::ZERO);
+        }
+        for _ in 0..128 {
+            assert_eq!(paces.enter(HEAVY, LONG), Duration::ZERO);
+        }
+        assert!(waits(&paces));
+        paces.leave(2 * HEAVY);
+        assert_eq!(paces.enter(HEAVY, LONG), Duration::ZERO);
+        paces.large.patience = SHORT;
+        assert!(paces.enter(LARGE, LONG) >= SHORT);
+    }
+
+    #[test]
+    fn what_does_not_wait_gives_others_no_more_to_wait() {
         let pace = full(SHORT);
-        pace.leave(14 << 20);
-        assert!(pace.enter(16 << 10, LONG) >= SHORT);
+        assert!(pace.enter(LARGE, LONG) >= SHORT);
+        for _ in 0..4 * ENOUGH / LARGE {
+            pace.enter(LARGE, Duration::ZERO);
+        }
         assert_eq!(pace.enter(LARGE, LONG), Duration::ZERO);
-        pace.leave(LARGE + (32 << 10));
-        assert_eq!(pace.enter(16 << 10, LONG), Duration::ZERO);
     }
 
     #[test]
@@ -249,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_was_never_counted_may_leave() {
-        let pace = Pace::default();
+        let pace = Pace::<ENOUGH>::default();
         pace.leave(LARGE);
         assert_eq!(pace.enter(LARGE, LONG), Duration::ZERO);
         assert_eq!(pace.ahead.into_inner(), LARGE);

@@ -122,14 +122,21 @@ fn a_sender_of_heavy_messages_waits_a_moment_for_2_mib_before_it_and_then_fills_
         let (address, _nobody) = wire.nobody();
         let push = Push::connect(&address).unwrap();
         push.pause();
-        let fill = |numbers: Range<u64>| {
-            timed(|| numbers.for_each(|n| push.send(numbered(n, SIZE)).unwrap())).0
+        let mut sent = 0;
+        let mut fill_to = |depth| {
+            let fill = || {
+                while push.stats().depth < depth {
+                    push.send(numbered(sent, SIZE)).unwrap();
+                    sent += 1;
+                }
+            };
+            timed(fill).0
         };
-        fill(0..128);
-        assert!(fill(128..160) >= MOMENT);
-        assert!(fill(160..1000) < 100 * MOMENT * patience());
+        fill_to(128);
+        assert!(fill_to(160) >= MOMENT);
+        assert!(fill_to(1000) < 100 * MOMENT * patience());
         assert!(push.try_send(numbered(0, SIZE)).is_err());
-        assert!(push.abort().map(|m| number(&m)).eq(0..1000));
+        assert!(push.abort().map(|m| number(&m)).eq(0..sent));
     });
 }
 
@@ -191,6 +198,10 @@ fn a_large_message_waits_for_heavy_ones_alone() {
 
 /// By their number a thousand would, of 16 MB.
 #[test]
+#[cfg_attr(
+    target_env = "msvc",
+    ignore = "they are only counted there, see vendor/zmq-sys/README.md"
+)]
 fn of_heavy_messages_no_more_than_2_mib_wait_in_libzmq() {
     over_ipc_and_tcp(60, |wire| {
         const SIZE: usize = 16 << 10;

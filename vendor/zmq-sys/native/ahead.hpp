@@ -25,16 +25,19 @@ void fetch_ahead (upipe_t &pipe_)
     const int line = 64;
     ypipe_t &pipe = static_cast<ypipe_t &> (pipe_);
     yqueue_t &queue = queue_of (pipe);
-    if (begin_pos_of (queue) + far >= zmq::message_pipe_granularity)
+    const int left = zmq::message_pipe_granularity - begin_pos_of (queue);
+    if (left <= far)
         return;
     const zmq::msg_t *const front = &queue.front ();
     const zmq::msg_t *const ahead = front + far;
-    __builtin_prefetch (ahead + far);
+    if (left > 2 * far)
+        __builtin_prefetch (ahead + far);
     //  Not what is still being written. If the end of what is readable isn't in this
     //  piece of the queue, it is behind it.
     const zmq::msg_t *const end = readable_until (pipe);
     if ((end >= front && end <= ahead) || !ahead->is_lmsg ())
         return;
+    //  As libzmq lays out a message: what it knows of the peer, and then this.
     const char *const content = reinterpret_cast<const char *const *> (ahead)[1];
     __builtin_prefetch (content);
     __builtin_prefetch (content + line);
@@ -48,7 +51,7 @@ bool has_read (zmq::pipe_t &pipe_, const zmq::msg_t &message_)
 {
     if (!conflate_of (pipe_))
         fetch_ahead (*in_pipe_of (pipe_));
-    if (message_.is_lmsg () && message_.size () >= heavy)
+    if ((message_.is_lmsg () || message_.is_zcmsg ()) && message_.size () >= heavy)
         has_read_heavy (pipe_, message_.size ());
     return false;
 }

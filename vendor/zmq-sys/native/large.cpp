@@ -89,6 +89,8 @@ template struct send_activate_write_grant<
   decltype (&zmq::object_t::send_activate_write),
   &zmq::object_t::send_activate_write>;
 
+//  (`enough` of src/control/pace.rs is the same for the channel.)
+//
 //  How many messages of that size a connection is kept busy with, from the time when one
 //  of them is written to that when the next ones have come.
 int enough (size_t size_)

@@ -8,7 +8,7 @@
 //  Messages of so many bytes are weighed and not only counted.
 const size_t heavy = 8 << 10;
 
-//  One of that size, which is such, leaves a pipe.
+//  A message of that size, which is heavy, leaves a pipe.
 void has_read_heavy (zmq::pipe_t &pipe_, size_t size_);
 
 //  Sets how many messages fit into the pipes of a socket, for one of that size to come.

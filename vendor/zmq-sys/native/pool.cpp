@@ -7,7 +7,7 @@
 //  that those who read and write them move on in memory. (Lists of blocks lose that: after a
 //  while every next one is in another page, which costs more than the cache line.) Whoever
 //  puts blocks back counts them, and adds to the slab's count only when one of another slab
-//  comes, so that two threads meet once in a slab. When all are back it waits in a depot.
+//  comes, so that two threads meet once in a slab, where a sender's come in a row. When all are back it waits in a depot.
 //
 //  Large blocks wait in one list, the hottest first. What is waiting is bounded; beyond
 //  that it goes back to the C library, slab by slab and block by block.
@@ -33,11 +33,16 @@ namespace
 struct slab_t;
 
 //  In front of every block: what it is of, and how many bytes the caller can have.
-struct alignas (16) head_t
+struct head_t
 {
-    slab_t *slab;
+    union
+    {
+        slab_t *slab;
+        uint64_t as_wide;
+    };
     uint64_t room;
 };
+static_assert (sizeof (head_t) == 16, "what malloc aligns to stays aligned behind it");
 
 //  In place of a slab: that it is of none, and whether it is large.
 slab_t *const plain = NULL;
@@ -70,6 +75,7 @@ struct slab_t
     //  In a depot.
     slab_t *next;
 };
+static_assert (sizeof (slab_t) <= line, "its blocks begin a line further on");
 
 size_t size_of (size_t class_)
 {
@@ -185,8 +191,9 @@ slab_t *make (size_t class_)
     slab->blocks = static_cast<unsigned> (blocks);
     char *at = static_cast<char *> (fresh) + line;
     for (size_t i = 0; i != blocks; ++i, at += size) {
-        const head_t head = {slab, size - sizeof (head_t)};
-        new (at) head_t (head);
+        head_t *const head = new (at) head_t ();
+        head->slab = slab;
+        head->room = size - sizeof (head_t);
     }
     return slab;
 }
@@ -195,7 +202,9 @@ slab_t *make (size_t class_)
 bool is_whole (slab_t *slab_, size_t blocks_)
 {
     const unsigned more = static_cast<unsigned> (blocks_);
-    if (slab_->back.fetch_add (more, std::memory_order_acq_rel) + more != slab_->blocks)
+    //  Asked first: if others are not back yet, it may be gone as soon as they are.
+    const unsigned all = slab_->blocks;
+    if (slab_->back.fetch_add (more, std::memory_order_acq_rel) + more != all)
         return false;
     slab_->back.store (0, std::memory_order_relaxed);
     return true;
