@@ -252,12 +252,14 @@ impl<T: Item> Push<T> {
     /// [`Config::overflow`] says otherwise.
     ///
     /// An item (a message or a batch) of 8 KiB and more also waits a moment where the
-    /// channel has 2 MiB of such, one of 256 KiB and more where it has 16 MiB: a peer within
-    /// the machine takes them in less time than fresh memory for them costs. Of waiting so there is about 10 ms for every 16 MiB,
-    /// however many senders there are; otherwise the channel fills, up to its capacity.
+    /// channel has 2 MiB of such, one of 256 KiB and more where it has 16 MiB of those: a
+    /// peer within the machine takes them in less time than fresh memory for them costs.
+    /// All senders of a queue together wait so for about 10 ms for every 16 MiB at the most,
+    /// also where nobody is there; then the channel fills, up to its capacity.
     /// [`send_tracked`](Push::send_tracked) waits so, too, and
-    /// [`send_timeout`](Self::send_timeout), as part of its timeout. What goes through a
-    /// clone of [`sender`](Self::sender) does not, and nobody waits for it.
+    /// [`send_timeout`](Self::send_timeout), as part of its timeout;
+    /// [`try_send`](Self::try_send) does not. Nor does what goes through a clone of
+    /// [`sender`](Self::sender), and nobody waits for it.
     ///
     /// # Errors
     /// Gives the item back when the queue has ended: stopped, or its worker

@@ -33,7 +33,8 @@ pub struct Stats {
     pub lost: u64,
     /// Push: handed to libzmq, and neither known to have got to the kernel nor
     /// taken back: of what was being written when a peer left, or when the
-    /// queue was aborted; the most that can be. They count as `sent` too. What
+    /// queue was aborted; the most that can be. A worker that has nothing to send
+    /// sees that up to a second after the peer has left. They count as `sent` too. What
     /// a kernel had of a peer that left nobody can tell: see `peers_left`.
     pub in_doubt: u64,
     /// Payload bytes: of a Push, of all messages that left the channel; of a

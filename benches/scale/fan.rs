@@ -28,17 +28,16 @@ pub fn report(program: &Path, kind: &str, what: &str, out: &mut impl Write) -> i
         "{what}, ipc, {SIZE} B\n  number     kmsg/s  of best  cpu ns/msg push   pull   \
          bare kmsg/s  of best  ours to bare"
     )?;
-    let mut rows = Vec::new();
-    for number in MANY {
-        // By turns, so that both have the same machine.
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            ours.push(fan(program, kind, number).map_err(io::Error::other)?);
+    // By turns, so that all have the same machine.
+    let mut runs = MANY.map(|number| (number, Vec::new(), Vec::new()));
+    for _ in 0..ROUNDS {
+        for (number, ours, bare) in &mut runs {
+            ours.push(fan(program, kind, *number).map_err(io::Error::other)?);
             let kind = format!("{kind}-bare");
-            bare.push(fan(program, &kind, number).map_err(io::Error::other)?);
+            bare.push(fan(program, &kind, *number).map_err(io::Error::other)?);
         }
-        rows.push((number, middle(ours), middle(bare)));
     }
+    let rows = runs.map(|(number, ours, bare)| (number, middle(ours), middle(bare)));
     let best = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, f64::max);
     let best_ours = best(&mut rows.iter().map(|r| r.1[0]));
     let best_bare = best(&mut rows.iter().map(|r| r.2[0]));
