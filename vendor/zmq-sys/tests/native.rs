@@ -366,10 +366,10 @@ fn recall_and_what_arrived_make_the_whole() {
         pull.set(ZMQ_RCVHWM, 5).set(ZMQ_RCVTIMEO, 300);
         let address = pull.bind(address);
         let push = context.push();
-        push.set(ZMQ_SNDHWM, 1000);
+        push.set(ZMQ_SNDHWM, 3000);
         push.connect(&address);
-        // Two frames each, large enough to fill the kernel's buffers in between.
-        let body = vec![1u8; 20_000];
+        // Two frames each, large enough to fill the kernel's buffers in between, and not heavy.
+        let body = vec![1u8; 7000];
         let mut sent = 0u64;
         let mut full_since = Instant::now();
         while full_since.elapsed() < Duration::from_millis(200) {
@@ -416,17 +416,18 @@ fn flushed_follows_the_bytes() {
         pull.set(ZMQ_RCVHWM, 1).set(ZMQ_RCVTIMEO, 5000);
         let address = pull.bind(address);
         let push = context.push();
+        push.set(ZMQ_SNDHWM, 3000);
         push.connect(&address);
         assert!(flushed(&push).0);
-        let body = vec![1u8; 100_000];
-        for _ in 0..200 {
+        let body = vec![1u8; 7000];
+        for _ in 0..2900 {
             send_patiently(&push, &[&body]);
         }
         // 20 MB: more than any buffer here holds.
         std::thread::sleep(Duration::from_millis(100));
         let (is_flushed, flow) = flushed(&push);
         assert!(!is_flushed && flow.queued > 0, "{flow:?}");
-        for _ in 0..200 {
+        for _ in 0..2900 {
             assert_eq!(pull.recv(0).unwrap().len(), body.len());
         }
         until("all to be in the kernel", || flushed(&push).0);

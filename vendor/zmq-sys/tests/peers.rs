@@ -80,14 +80,18 @@ fn message_that_holds_up() -> (zmq_msg_t, Receiver<()>, Sender<()>) {
     (message, has_entered, let_go)
 }
 
+/// Not heavy, or the pipe would not hold so many.
+const SIZE: usize = 7000;
+
 /// With more for it than the kernel takes, so that some wait.
 fn push_to_a_deaf_peer(context: &Context, others: &Context, body: &[u8]) -> (Socket, Socket) {
     let push = context.push();
+    push.set(ZMQ_SNDHWM, 3000);
     let address = push.bind("tcp://127.0.0.1:*");
     let deaf = others.pull();
     deaf.set(ZMQ_RCVHWM, 1).connect(&address);
     let (mut sent, started) = (0u64, Instant::now());
-    while sent < 300 {
+    while sent < 2500 {
         assert!(started.elapsed() < LONG);
         sent += u64::from(send_one(&push, message(body)).is_ok());
     }
@@ -127,7 +131,7 @@ impl Neighbour {
 #[test]
 fn what_waits_for_a_peer_that_left_stays_while_the_io_thread_is_busy() {
     let (context, others) = (Context::new(), Context::new());
-    let body = vec![1u8; 100_000];
+    let body = vec![1u8; SIZE];
     let (push, leaver) = push_to_a_deaf_peer(&context, &others, &body);
     let neighbour = Neighbour::of(&context, &others);
     drop(leaver);
@@ -326,7 +330,7 @@ fn heard(pull: &Socket) -> (u64, u64) {
 #[test]
 fn what_an_io_thread_has_that_is_late_is_taken_back() {
     let (context, others) = (Context::new(), Context::new());
-    let body = vec![1u8; 100_000];
+    let body = vec![1u8; SIZE];
     let (push, _deaf) = push_to_a_deaf_peer(&context, &others, &body);
     let let_go = Neighbour::of(&context, &others).holds_up();
     let late = std::thread::spawn(move || {
