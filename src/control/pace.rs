@@ -204,7 +204,7 @@ mod tests {
     fn waits(pace: &Pace<ENOUGH>, then: impl FnOnce()) -> Duration {
         thread::scope(|scope| {
             let sender = scope.spawn(|| pace.enter(LARGE, LONG));
-            while pace.waiting.load(SeqCst) == 0 {
+            while !pace.asleep.load(SeqCst) {
                 thread::yield_now();
             }
             then();
