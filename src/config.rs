@@ -154,7 +154,8 @@ impl Config {
     /// stays bounded here.) Of messages of 8 KiB and more libzmq holds about
     /// 2 MiB for a peer of a Push, and of those of 256 KiB and more 16 MiB, or four
     /// messages, once one of that size has gone to it, with up to 64 peers. (It judges
-    /// by the last message of those that it gets at once; with MSVC only the latter.) See `ZMQ_SNDHWM` and `ZMQ_RCVHWM` in zmq_setsockopt(3).
+    /// by the last message of those that it gets at once; with MSVC only the latter.)
+    /// See `ZMQ_SNDHWM` and `ZMQ_RCVHWM` in zmq_setsockopt(3).
     pub fn high_water_mark(mut self, messages: u32) -> Self {
         self.high_water_mark = messages;
         self

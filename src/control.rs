@@ -7,7 +7,7 @@
 //! is never undone, and whoever takes a ring off the bell looks at the order
 //! next, which was given before, so neither wake-up can be lost.
 //!
-//! A caller waits in its channel, and one with a large message before that, for a moment,
+//! A caller waits in its channel, and one with a heavy message before that, for a moment,
 //! in `pace`, whose lock the worker takes to wake it: nobody waits while holding that.
 
 mod lookout;

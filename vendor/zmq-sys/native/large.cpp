@@ -7,11 +7,11 @@
 //
 //  And as they are counted and not weighed, a pipe would hold a gigabyte of them before
 //  it is full, memory that nobody has touched for long, while its connection needs a few
-//  to be kept busy. So a pipe of a PUSH socket is full with fewer, also of
-//  heavy ones, of which a thousand are more than the caches hold. That takes both its
-//  ends: the one that reads tells every so many messages how far it is, and was going to
-//  do so at half of the high-water mark. It says it more often from its first heavy
-//  message on, and only where that is seen, the other end counts on it.
+//  to be kept busy. So a pipe of a PUSH socket is full with fewer, also of heavy ones, of
+//  which a thousand are more than the caches hold. That takes both its ends: the one that
+//  reads tells every so many messages how far it is, and was going to do so at half of the
+//  high-water mark. It says it more often from its first heavy message on, and only where
+//  that is seen, the other end counts on it.
 //
 //  The kernel, too, is asked to hold a megabyte or two for a connection within one machine.
 //  A Unix socket holds less by itself, so that both sides take turns several times for each
@@ -89,7 +89,7 @@ template struct send_activate_write_grant<
   decltype (&zmq::object_t::send_activate_write),
   &zmq::object_t::send_activate_write>;
 
-//  (`enough` of src/control/pace.rs is the same for the channel.)
+//  (ENOUGH and ENOUGH_HEAVY of src/control/pace.rs are the same for the channel.)
 //
 //  How many messages of that size a connection is kept busy with, from the time when one
 //  of them is written to that when the next ones have come.

@@ -7,7 +7,8 @@
 //  that those who read and write them move on in memory. (Lists of blocks lose that: after a
 //  while every next one is in another page, which costs more than the cache line.) Whoever
 //  puts blocks back counts them, and adds to the slab's count only when one of another slab
-//  comes, so that two threads meet once in a slab, where a sender's come in a row. When all are back it waits in a depot.
+//  comes, so that two threads meet once in a slab, where a sender's come in a row. When all
+//  are back it waits in a depot.
 //
 //  Large blocks wait in one list, the hottest first. What is waiting is bounded; beyond
 //  that it goes back to the C library, slab by slab and block by block.
