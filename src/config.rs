@@ -152,7 +152,7 @@ impl Config {
     /// [`DrainFailure::PeerLeft`](crate::DrainFailure::PeerLeft)). 1000 unless
     /// set; at least 1. (ZeroMQ's 0 means "no limit" and is refused: memory
     /// stays bounded here.) Of messages of 8 KiB and more libzmq holds about
-    /// 2 MiB for a peer of a Push, and of those of 256 KiB and more 16 MiB, or four
+    /// 1 MiB for a peer of a Push, and of those of 256 KiB and more 16 MiB, or four
     /// messages, once one of that size has gone to it, with up to 64 peers. (It judges
     /// by the last message of those that it gets at once; with MSVC only the latter.)
     /// See `ZMQ_SNDHWM` and `ZMQ_RCVHWM` in zmq_setsockopt(3).

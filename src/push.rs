@@ -252,7 +252,7 @@ impl<T: Item> Push<T> {
     /// [`Config::overflow`] says otherwise.
     ///
     /// An item (a message or a batch) of 8 KiB and more also waits a moment where the
-    /// channel has 2 MiB of such, one of 256 KiB and more where it has 16 MiB of those: a
+    /// channel has 1 MiB of such, one of 256 KiB and more where it has 16 MiB of those: a
     /// peer within the machine takes them in less time than fresh memory for them costs.
     /// All senders of a queue together wait so for about 10 ms for every 16 MiB at the most,
     /// also where nobody is there; then the channel fills, up to its capacity.

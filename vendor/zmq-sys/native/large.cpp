@@ -38,7 +38,6 @@
 
 namespace
 {
-const size_t large = 256 << 10;
 //  libzmq's own size of a batch.
 const size_t short_batch = 8192;
 
@@ -95,7 +94,7 @@ template struct send_activate_write_grant<
 //  of them is written to that when the next ones have come.
 int enough (size_t size_)
 {
-    const size_t bytes = size_ < large ? 2 << 20 : 16 << 20;
+    const size_t bytes = size_ < large ? 1 << 20 : 16 << 20;
     const size_t least = 4;
     return static_cast<int> (std::max (bytes / size_, least));
 }
@@ -288,6 +287,8 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
 
 void has_read_heavy (zmq::pipe_t &pipe_, size_t size_)
 {
+    if (lwm_of (pipe_) <= enough (size_) / 2)
+        return;
     //  A PULL socket reads its own end of a pipe, and has no session.
     zmq::session_base_t *const session =
       dynamic_cast<zmq::session_base_t *> (sink_of (pipe_));

@@ -8,6 +8,9 @@
 //  Messages of so many bytes are weighed and not only counted.
 const size_t heavy = 8 << 10;
 
+//  And of so many as what a connection of ours writes at once.
+const size_t large = 256 << 10;
+
 //  A message of that size, which is heavy, leaves a pipe.
 void has_read_heavy (zmq::pipe_t &pipe_, size_t size_);
 

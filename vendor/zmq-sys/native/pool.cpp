@@ -10,8 +10,9 @@
 //  comes, so that two threads meet once in a slab, where a sender's come in a row. When all
 //  are back it waits in a depot.
 //
-//  Large blocks wait in one list, the hottest first. What is waiting is bounded; beyond
-//  that it goes back to the C library, slab by slab and block by block.
+//  Heavy and large blocks wait in a list each, the hottest first: those of messages, and
+//  those that libzmq receives into. What is waiting is bounded; beyond that it goes back to
+//  the C library, slab by slab and block by block.
 //
 //  No lock is ever waited for: who does not get it at once asks the C library. A forked
 //  child may find a lock taken for ever.
@@ -45,9 +46,9 @@ struct head_t
 };
 static_assert (sizeof (head_t) == 16, "what malloc aligns to stays aligned behind it");
 
-//  In place of a slab: that it is of none, and whether it is large.
+//  In place of a slab: that it is of none, and whether it waits for the next one.
 slab_t *const plain = NULL;
-slab_t *const large = reinterpret_cast<slab_t *> (1);
+slab_t *const waits = reinterpret_cast<slab_t *> (1);
 
 //  Small blocks come in multiples of a cache line. A message of 64 bytes and libzmq's
 //  record of it take two, one of a kibibyte takes seventeen.
@@ -60,11 +61,14 @@ const size_t most_blocks = 128;
 //  libzmq, has a quarter of a megabyte.
 const size_t depot_bytes = 16 << 20;
 
-//  From here on a block has many pages of its own.
-const size_t large_from = 48 << 10;
+//  From here on a block waits by itself.
+const size_t heavy_from = 8 << 10;
+const size_t large_from = 128 << 10;
 const size_t large_most = 4 << 20;
-const size_t large_bytes = 8 << 20;
-const unsigned large_blocks = 64;
+//  Of each list. A queue has up to a megabyte of heavy messages in its channel, and another in
+//  libzmq.
+const size_t list_bytes = 8 << 20;
+const size_t list_blocks = 256;
 
 //  Its blocks begin a line further on.
 struct slab_t
@@ -114,15 +118,21 @@ struct depot_t
     slab_t *slabs;
 };
 
+struct list_t
+{
+    std::mutex sync;
+    head_t *blocks[list_blocks];
+    size_t count;
+    size_t bytes;
+};
+
 //  Never destroyed: messages are freed at any time, also while the process ends.
 struct store_t
 {
     depot_t depots[classes];
     std::atomic<size_t> waiting;
-    std::mutex sync;
-    head_t *blocks[large_blocks];
-    unsigned count;
-    size_t bytes;
+    list_t heavy;
+    list_t large;
 };
 
 store_t &store ()
@@ -306,52 +316,56 @@ void put_small (slab_t *slab_)
         shelf.spare = last;
 }
 
-void *take_large (size_t room_)
+list_t &list_of (size_t room_)
 {
-    store_t &all = store ();
+    return room_ < large_from ? store ().heavy : store ().large;
+}
+
+void *take_waiting (size_t room_)
+{
+    list_t &all = list_of (room_);
     {
         const try_lock_t lock (all.sync);
         if (lock.is_held ())
-            for (unsigned i = all.count; i-- != 0;) {
+            for (size_t i = all.count; i-- != 0;) {
                 head_t *const block = all.blocks[i];
                 if (block->room < room_ || block->room / 2 > room_)
                     continue;
-                for (--all.count; i != all.count; ++i)
-                    all.blocks[i] = all.blocks[i + 1];
+                std::copy (all.blocks + i + 1, all.blocks + all.count, all.blocks + i);
+                --all.count;
                 all.bytes -= block->room;
                 return block + 1;
             }
     }
     void *const body = take_plain (room_);
     if (body && room_ <= large_most)
-        (static_cast<head_t *> (body) - 1)->slab = large;
+        (static_cast<head_t *> (body) - 1)->slab = waits;
     return body;
 }
 
-void put_large (head_t *block_)
+void put_waiting (head_t *block_)
 {
-    store_t &all = store ();
-    head_t *oldest[large_blocks];
-    unsigned leaving = 0;
+    list_t &all = list_of (block_->room);
+    head_t *oldest[list_blocks];
+    size_t leaving = 0;
     {
         const try_lock_t lock (all.sync);
         if (!lock.is_held ())
             return ::free (block_);
         //  Sizes change with the traffic: the ones that nobody asks for go.
         while (leaving != all.count
-               && (all.bytes + block_->room > large_bytes
-                   || all.count - leaving == large_blocks)) {
+               && (all.bytes + block_->room > list_bytes
+                   || all.count - leaving == list_blocks)) {
             oldest[leaving] = all.blocks[leaving];
             all.bytes -= oldest[leaving]->room;
             ++leaving;
         }
-        for (unsigned i = leaving; i != all.count; ++i)
-            all.blocks[i - leaving] = all.blocks[i];
+        std::copy (all.blocks + leaving, all.blocks + all.count, all.blocks);
         all.count -= leaving;
         all.blocks[all.count++] = block_;
         all.bytes += block_->room;
     }
-    for (unsigned i = 0; i != leaving; ++i)
+    for (size_t i = 0; i != leaving; ++i)
         ::free (oldest[i]);
 }
 }
@@ -363,7 +377,7 @@ void *pushpull_pool_take (size_t room_)
         return NULL;
     if (size <= line * classes)
         return take_small ((size - 1) / line);
-    return room_ < large_from ? take_plain (room_) : take_large (room_);
+    return room_ < heavy_from ? take_plain (room_) : take_waiting (room_);
 }
 
 void pushpull_pool_put (void *body_)
@@ -373,8 +387,8 @@ void pushpull_pool_put (void *body_)
     head_t *const head = static_cast<head_t *> (body_) - 1;
     if (head->slab == plain)
         ::free (head);
-    else if (head->slab == large)
-        put_large (head);
+    else if (head->slab == waits)
+        put_waiting (head);
     else
         put_small (head->slab);
 }

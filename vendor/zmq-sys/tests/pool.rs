@@ -5,7 +5,7 @@ mod common;
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::{channel, sync_channel, Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -83,7 +83,7 @@ fn given() -> usize {
 
 #[test]
 fn messages_that_live_share_no_memory_whoever_closes_them() {
-    const SIZES: [usize; 8] = [34, 64, 72, 73, 300, 1024, 1976, 3000];
+    const SIZES: [usize; 9] = [34, 64, 72, 73, 300, 1024, 1976, 3000, 9000];
     let _alone = alone();
     let (ends, mine): (Vec<Sender<Made>>, Vec<Receiver<Made>>) = (0..4).map(|_| channel()).unzip();
     let threads = mine.into_iter().enumerate().map(|(who, mine)| {
@@ -163,16 +163,55 @@ fn what_was_closed_on_another_thread_is_used_again() {
     assert!(more < 1 << 20 || !measures(), "{more} bytes more");
 }
 
+/// How often this process has asked the kernel for memory that it then touched.
+fn faults() -> i64 {
+    let mut used = MaybeUninit::<libc::rusage>::uninit();
+    assert_eq!(
+        unsafe { libc::getrusage(libc::RUSAGE_SELF, used.as_mut_ptr()) },
+        0
+    );
+    unsafe { used.assume_init() }.ru_minflt
+}
+
+#[test]
+fn heavy_messages_take_no_fresh_memory() {
+    const ROUNDS: usize = 200;
+    const MANY: usize = 64;
+    for size in [8 << 10, 16 << 10, 100 << 10] {
+        let _alone = alone();
+        let many = MANY.min((6 << 20) / size);
+        let (give, given) = sync_channel(0);
+        let mut before = 0;
+        thread::spawn(move || (0..2 * ROUNDS).try_for_each(|_| give.send(Made::some(many, size))));
+        for (round, made) in given.iter().enumerate() {
+            if round == ROUNDS {
+                before = faults();
+            }
+            drop(made);
+        }
+        let more = faults() - before;
+        let most = (ROUNDS * many / 4) as i64;
+        assert!(more < most || !measures(), "{more} of {size} bytes");
+    }
+}
+
 #[test]
 fn what_is_too_much_to_wait_goes_back() {
     let _alone = alone();
     let before = given();
-    let made: Vec<_> = [64, 500, 1024].map(|size| Made::some(100_000, size)).into();
+    let made: Vec<_> = [
+        (64, 100_000),
+        (500, 100_000),
+        (1024, 100_000),
+        (16 << 10, 2000),
+    ]
+    .map(|(size, number)| Made::some(number, size))
+    .into();
     let most = given().saturating_sub(before);
     drop(made);
     let kept = given().saturating_sub(before);
-    // 16 MiB, and what the thread has at hand.
-    let kept_most = 17 << 20;
+    // 16 MiB of small ones, 8 of heavy ones, and what the thread has at hand.
+    let kept_most = 25 << 20;
     assert!(
         kept < kept_most || !measures(),
         "{kept} of {most} bytes kept"
