@@ -107,7 +107,7 @@ impl<const ENOUGH: usize> Pace<ENOUGH> {
                 waited = self.wait(most);
             }
             let before = self.put.fetch_add(bytes, Relaxed);
-            // As `fetch_add` does it.
+            // Wraps as `fetch_add` does, at a whole number of stretches.
             if before.wrapping_add(bytes) / STRETCH != before / STRETCH {
                 self.waited.store(0, Relaxed);
             }
@@ -267,6 +267,7 @@ mod tests {
             assert_eq!(paces.enter(HEAVY, LONG), Duration::ZERO);
         }
         assert!(waits(&paces));
+        paces.heavy.waited = AtomicU64::new(0);
         paces.leave(2 * HEAVY);
         assert_eq!(paces.enter(HEAVY, LONG), Duration::ZERO);
         paces.large.patience = SHORT;

@@ -99,14 +99,23 @@ int enough (size_t size_)
     return static_cast<int> (std::max (bytes / size_, least));
 }
 
+int often (size_t size_)
+{
+    return enough (size_) / 2;
+}
+
+bool speaks_often (zmq::pipe_t &pipe_, size_t size_)
+{
+    return lwm_of (pipe_) <= often (size_);
+}
+
 //  On the I/O thread, which reads the pipe. What it says now ends all doubt about what it
 //  had read before.
 void speak_often (zmq::pipe_t *pipe_, size_t size_)
 {
-    const int often = enough (size_) / 2;
-    if (!pipe_ || !is_active (*pipe_) || lwm_of (*pipe_) <= often)
+    if (!pipe_ || !is_active (*pipe_) || speaks_often (*pipe_, size_))
         return;
-    store (lwm_of (*pipe_), often);
+    store (lwm_of (*pipe_), often (size_));
     send_activate_write (*pipe_, peer_of (*pipe_), msgs_read_of (*pipe_));
 }
 
@@ -287,7 +296,8 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
 
 void has_read_heavy (zmq::pipe_t &pipe_, size_t size_)
 {
-    if (lwm_of (pipe_) <= enough (size_) / 2)
+    //  Most often; the rest of this costs more.
+    if (speaks_often (pipe_, size_))
         return;
     //  A PULL socket reads its own end of a pipe, and has no session.
     zmq::session_base_t *const session =
@@ -311,9 +321,8 @@ void make_room_for (zmq::push_t &socket_, size_t size_)
         if (hwm_of (pipe) <= 0 || !(is_heavy || is_short) || !is_active (pipe)
             || !on_io_thread (*socket_.get_ctx (), *peer_of (pipe)))
             continue;
-        const int often = load (lwm_of (*peer_of (pipe)));
-        const int room = is_heavy && 2 * often <= enough (size_) ? enough (size_)
-                                                                : options.sndhwm;
+        const int told = load (lwm_of (*peer_of (pipe)));
+        const int room = is_heavy && told <= often (size_) ? enough (size_) : options.sndhwm;
         hwm_of (pipe) = std::min (room, options.sndhwm);
     }
 }

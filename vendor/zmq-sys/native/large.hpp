@@ -5,10 +5,10 @@
 
 #include "inside.hpp"
 
-//  Messages of so many bytes are weighed and not only counted.
+//  Messages of so many bytes are weighed and not only counted. (HEAVY in src/native.rs.)
 const size_t heavy = 8 << 10;
 
-//  And of so many as what a connection of ours writes at once.
+//  As many as a connection of ours writes at once. (LARGE in src/native.rs.)
 const size_t large = 256 << 10;
 
 //  A message of that size, which is heavy, leaves a pipe.

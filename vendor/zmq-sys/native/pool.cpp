@@ -10,9 +10,9 @@
 //  comes, so that two threads meet once in a slab, where a sender's come in a row. When all
 //  are back it waits in a depot.
 //
-//  Heavy and large blocks wait in a list each, the hottest first: those of messages, and
-//  those that libzmq receives into. What is waiting is bounded; beyond that it goes back to
-//  the C library, slab by slab and block by block.
+//  Heavy blocks wait by themselves, and are taken the hottest first; in two lists, so that
+//  the messages of one sender do not drive out what libzmq receives into. What is waiting is
+//  bounded; beyond that it goes back to the C library, slab by slab and block by block.
 //
 //  No lock is ever waited for: who does not get it at once asks the C library. A forked
 //  child may find a lock taken for ever.
@@ -61,14 +61,16 @@ const size_t most_blocks = 128;
 //  libzmq, has a quarter of a megabyte.
 const size_t depot_bytes = 16 << 20;
 
-//  From here on a block waits by itself.
+//  From here on a block waits by itself. (`heavy` in large.hpp; here libzmq's record of a
+//  message counts, too.)
 const size_t heavy_from = 8 << 10;
-const size_t large_from = 128 << 10;
-const size_t large_most = 4 << 20;
-//  Of each list. A queue has up to a megabyte of heavy messages in its channel, and another in
-//  libzmq.
+//  And from here on in the other list, as the 142 KiB of a receive buffer do.
+const size_t huge_from = 128 << 10;
+const size_t huge_most = 4 << 20;
+//  Of each list. While its receiver keeps up, a queue has a megabyte of heavy messages in its
+//  channel and another in libzmq.
 const size_t list_bytes = 8 << 20;
-const size_t list_blocks = 256;
+const size_t list_blocks = 512;
 
 //  Its blocks begin a line further on.
 struct slab_t
@@ -118,12 +120,19 @@ struct depot_t
     slab_t *slabs;
 };
 
+//  Tells how large the blocks are, so that who looks for one need not touch them.
+struct waiting_t
+{
+    size_t room;
+    head_t *block;
+};
+
 struct list_t
 {
     std::mutex sync;
-    head_t *blocks[list_blocks];
     size_t count;
     size_t bytes;
+    waiting_t blocks[list_blocks];
 };
 
 //  Never destroyed: messages are freed at any time, also while the process ends.
@@ -132,7 +141,7 @@ struct store_t
     depot_t depots[classes];
     std::atomic<size_t> waiting;
     list_t heavy;
-    list_t large;
+    list_t huge;
 };
 
 store_t &store ()
@@ -318,7 +327,7 @@ void put_small (slab_t *slab_)
 
 list_t &list_of (size_t room_)
 {
-    return room_ < large_from ? store ().heavy : store ().large;
+    return room_ < huge_from ? store ().heavy : store ().huge;
 }
 
 void *take_waiting (size_t room_)
@@ -328,45 +337,50 @@ void *take_waiting (size_t room_)
         const try_lock_t lock (all.sync);
         if (lock.is_held ())
             for (size_t i = all.count; i-- != 0;) {
-                head_t *const block = all.blocks[i];
-                if (block->room < room_ || block->room / 2 > room_)
+                const waiting_t found = all.blocks[i];
+                if (found.room < room_ || found.room / 2 > room_)
                     continue;
                 std::copy (all.blocks + i + 1, all.blocks + all.count, all.blocks + i);
                 --all.count;
-                all.bytes -= block->room;
-                return block + 1;
+                all.bytes -= found.room;
+                return found.block + 1;
             }
     }
     void *const body = take_plain (room_);
-    if (body && room_ <= large_most)
+    if (body && room_ <= huge_most)
         (static_cast<head_t *> (body) - 1)->slab = waits;
     return body;
 }
 
 void put_waiting (head_t *block_)
 {
-    list_t &all = list_of (block_->room);
-    head_t *oldest[list_blocks];
+    const waiting_t waiting = {block_->room, block_};
+    list_t &all = list_of (waiting.room);
+    waiting_t oldest[list_blocks];
     size_t leaving = 0;
     {
         const try_lock_t lock (all.sync);
         if (!lock.is_held ())
             return ::free (block_);
-        //  Sizes change with the traffic: the ones that nobody asks for go.
+        //  Sizes change with the traffic: the ones that nobody asks for go, an eighth at
+        //  once, as all the others move up.
+        const bool is_full =
+          all.count == list_blocks || all.bytes + waiting.room > list_bytes;
+        const size_t least = is_full ? all.count / 8 + 1 : 0;
         while (leaving != all.count
-               && (all.bytes + block_->room > list_bytes
-                   || all.count - leaving == list_blocks)) {
+               && (leaving < least || all.bytes + waiting.room > list_bytes)) {
             oldest[leaving] = all.blocks[leaving];
-            all.bytes -= oldest[leaving]->room;
+            all.bytes -= oldest[leaving].room;
             ++leaving;
         }
-        std::copy (all.blocks + leaving, all.blocks + all.count, all.blocks);
+        if (leaving != 0)
+            std::copy (all.blocks + leaving, all.blocks + all.count, all.blocks);
         all.count -= leaving;
-        all.blocks[all.count++] = block_;
-        all.bytes += block_->room;
+        all.blocks[all.count++] = waiting;
+        all.bytes += waiting.room;
     }
     for (size_t i = 0; i != leaving; ++i)
-        ::free (oldest[i]);
+        ::free (oldest[i].block);
 }
 }
 

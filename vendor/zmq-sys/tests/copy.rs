@@ -24,8 +24,11 @@ fn words(make: impl FnOnce(*mut zmq_msg_t) -> i32) -> (Words, Vec<u8>) {
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn a_copy_is_what_libzmq_makes_of_those_bytes() {
-    for size in [0, 1, 32, 33, 34, 64, 1000, 100_000] {
-        let body: Vec<u8> = (0..size).map(|n| n as u8).collect();
+    for size in [
+        0, 1, 32, 33, 34, 64, 1000, 8191, 8192, 8193, 10_240, 10_241, 100_000, 262_143, 262_144,
+    ] {
+        // No two pieces are alike.
+        let body: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
         let ours = words(|m| unsafe { pushpull_copy(m, body.as_ptr().cast(), size) });
         let theirs = words(|m| unsafe {
             let made = zmq_msg_init_size(m, size);
