@@ -24,7 +24,7 @@ use std::ffi::c_int;
 
 use crate::message::Message;
 
-/// Messages of so many bytes are weighed and not only counted, as native/large.cpp has it,
+/// Messages of so many bytes are weighed and not only counted, as native/large.hpp has it,
 pub(crate) const HEAVY: usize = 8 << 10;
 
 /// and one of so many is large.

@@ -296,7 +296,7 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
 
 void has_read_heavy (zmq::pipe_t &pipe_, size_t size_)
 {
-    //  Most often; the rest of this costs more.
+    //  Most often at a PUSH; the rest of this costs more.
     if (speaks_often (pipe_, size_))
         return;
     //  A PULL socket reads its own end of a pipe, and has no session.

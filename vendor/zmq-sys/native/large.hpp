@@ -5,7 +5,8 @@
 
 #include "inside.hpp"
 
-//  Messages of so many bytes are weighed and not only counted. (HEAVY in src/native.rs.)
+//  Messages of so many bytes are weighed and not only counted. (HEAVY in src/native.rs, and
+//  `heavy_from` in pool.cpp.)
 const size_t heavy = 8 << 10;
 
 //  As many as a connection of ours writes at once. (LARGE in src/native.rs.)

@@ -11,7 +11,7 @@
 //  are back it waits in a depot.
 //
 //  Heavy blocks wait by themselves, and are taken the hottest first; in two lists, so that
-//  the messages of one sender do not drive out what libzmq receives into. What is waiting is
+//  messages below 128 KiB do not drive out what libzmq receives into. What is waiting is
 //  bounded; beyond that it goes back to the C library, slab by slab and block by block.
 //
 //  No lock is ever waited for: who does not get it at once asks the C library. A forked
@@ -64,13 +64,20 @@ const size_t depot_bytes = 16 << 20;
 //  From here on a block waits by itself. (`heavy` in large.hpp; here libzmq's record of a
 //  message counts, too.)
 const size_t heavy_from = 8 << 10;
-//  And from here on in the other list, as the 142 KiB of a receive buffer do.
-const size_t huge_from = 128 << 10;
-const size_t huge_most = 4 << 20;
+//  And from here on in the other list, as the 142 KiB of a receive buffer do,
+const size_t heavier_from = 128 << 10;
+//  up to here.
+const size_t heavier_most = 4 << 20;
 //  Of each list. While its receiver keeps up, a queue has a megabyte of heavy messages in its
-//  channel and another in libzmq.
+//  channel (ENOUGH_HEAVY in src/control/pace.rs), one in its worker's hand (BYTES in
+//  src/push/hand.rs) and one in libzmq (`enough` in large.cpp).
 const size_t list_bytes = 8 << 20;
 const size_t list_blocks = 512;
+//  So many leave a long list at once, as all the others move up.
+const size_t list_leaving = list_blocks / 8;
+static_assert (heavier_most / heavier_from <= list_leaving
+                 && heavier_from / heavy_from <= list_leaving,
+               "so many that leave have room for any that comes");
 
 //  Its blocks begin a line further on.
 struct slab_t
@@ -139,9 +146,9 @@ struct list_t
 struct store_t
 {
     depot_t depots[classes];
-    std::atomic<size_t> waiting;
+    std::atomic<size_t> in_depots;
     list_t heavy;
-    list_t huge;
+    list_t heavier;
 };
 
 store_t &store ()
@@ -174,7 +181,7 @@ void bring (slab_t *slab_)
     store_t &all = store ();
     depot_t &depot = all.depots[slab_->kind];
     const size_t bytes = bytes_of (*slab_);
-    if (all.waiting.fetch_add (bytes, std::memory_order_relaxed) + bytes <= depot_bytes) {
+    if (all.in_depots.fetch_add (bytes, std::memory_order_relaxed) + bytes <= depot_bytes) {
         const try_lock_t lock (depot.sync);
         if (lock.is_held ()) {
             slab_->next = depot.slabs;
@@ -182,7 +189,7 @@ void bring (slab_t *slab_)
             return;
         }
     }
-    all.waiting.fetch_sub (bytes, std::memory_order_relaxed);
+    all.in_depots.fetch_sub (bytes, std::memory_order_relaxed);
     ::free (slab_);
 }
 
@@ -195,7 +202,7 @@ slab_t *fetch (size_t class_)
         return NULL;
     slab_t *const slab = depot.slabs;
     depot.slabs = slab->next;
-    all.waiting.fetch_sub (bytes_of (*slab), std::memory_order_relaxed);
+    all.in_depots.fetch_sub (bytes_of (*slab), std::memory_order_relaxed);
     return slab;
 }
 
@@ -327,7 +334,7 @@ void put_small (slab_t *slab_)
 
 list_t &list_of (size_t room_)
 {
-    return room_ < huge_from ? store ().heavy : store ().huge;
+    return room_ < heavier_from ? store ().heavy : store ().heavier;
 }
 
 void *take_waiting (size_t room_)
@@ -347,30 +354,28 @@ void *take_waiting (size_t room_)
             }
     }
     void *const body = take_plain (room_);
-    if (body && room_ <= huge_most)
+    if (body)
         (static_cast<head_t *> (body) - 1)->slab = waits;
     return body;
 }
 
 void put_waiting (head_t *block_)
 {
-    const waiting_t waiting = {block_->room, block_};
+    const waiting_t waiting = {static_cast<size_t> (block_->room), block_};
     list_t &all = list_of (waiting.room);
-    waiting_t oldest[list_blocks];
+    head_t *oldest[list_leaving];
     size_t leaving = 0;
     {
         const try_lock_t lock (all.sync);
         if (!lock.is_held ())
             return ::free (block_);
-        //  Sizes change with the traffic: the ones that nobody asks for go, an eighth at
-        //  once, as all the others move up.
+        //  Sizes change with the traffic: the ones that nobody asks for go.
         const bool is_full =
           all.count == list_blocks || all.bytes + waiting.room > list_bytes;
-        const size_t least = is_full ? all.count / 8 + 1 : 0;
-        while (leaving != all.count
-               && (leaving < least || all.bytes + waiting.room > list_bytes)) {
-            oldest[leaving] = all.blocks[leaving];
-            all.bytes -= oldest[leaving].room;
+        const size_t least = is_full && all.count > list_blocks / 2 ? list_leaving : 0;
+        while (leaving < least || all.bytes + waiting.room > list_bytes) {
+            oldest[leaving] = all.blocks[leaving].block;
+            all.bytes -= all.blocks[leaving].room;
             ++leaving;
         }
         if (leaving != 0)
@@ -380,7 +385,7 @@ void put_waiting (head_t *block_)
         all.bytes += waiting.room;
     }
     for (size_t i = 0; i != leaving; ++i)
-        ::free (oldest[i].block);
+        ::free (oldest[i]);
 }
 }
 
@@ -391,7 +396,8 @@ void *pushpull_pool_take (size_t room_)
         return NULL;
     if (size <= line * classes)
         return take_small ((size - 1) / line);
-    return room_ < heavy_from ? take_plain (room_) : take_waiting (room_);
+    return room_ < heavy_from || room_ > heavier_most ? take_plain (room_)
+                                                      : take_waiting (room_);
 }
 
 void pushpull_pool_put (void *body_)
