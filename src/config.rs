@@ -136,10 +136,10 @@ impl Config {
         self
     }
 
-    /// How many items the channel holds. 1000 unless set; 0 makes every send
-    /// wait until the worker takes the item. A thousand messages of 1 MiB are a
-    /// gigabyte, and for a peer that was called and is not there yet libzmq holds
-    /// another: who wants little memory sets both, for each queue
+    /// How many items the channel holds: messages, or batches, however many messages these
+    /// have. 1000 unless set; 0 makes every send wait until the worker takes the item. A
+    /// thousand messages of 1 MiB are a gigabyte, and for a peer that was called and is not
+    /// there yet libzmq holds another: who wants little memory sets both, for each queue
     /// ([`high_water_mark`](Self::high_water_mark)). Where a peer keeps up,
     /// [`Push::send`](crate::Push::send) holds them back earlier.
     pub fn capacity(mut self, items: usize) -> Self {

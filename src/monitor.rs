@@ -11,10 +11,7 @@ mod said;
 use std::{
     fmt,
     sync::{
-        atomic::{
-            AtomicU64, AtomicUsize,
-            Ordering::{Acquire, Relaxed},
-        },
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
         Arc,
     },
     time::{Duration, Instant},
@@ -23,7 +20,7 @@ use std::{
 use crossbeam_channel::{bounded, Receiver, Sender};
 use zmq_sys as sys;
 
-use crate::{context::Failure, control::Watched, stats::Stats};
+use crate::{context::Failure, control::Watched, native::Unwritten, stats::Stats};
 
 /// What happened to a queue: to its connections, or to its flow. See
 /// [`Config::events`](crate::Config::events).
@@ -254,12 +251,10 @@ pub(crate) struct Monitor {
     /// How many there are now, and have been in all.
     peers: AtomicUsize,
     joined: AtomicU64,
+    /// How many were there when the queue ended.
+    stayed: AtomicU64,
     reconnects: AtomicU64,
     dropped: AtomicU64,
-    /// Peers that left while something was being written to them, and the bytes
-    /// of it that never got to the kernel, since the last look.
-    torn: AtomicU64,
-    unwritten: AtomicU64,
     known: Watched<Known>,
 }
 
@@ -272,6 +267,8 @@ struct Known {
     #[cfg(pushpull_native)]
     shaking: Vec<(u64, Instant)>,
     last_error: Option<LastError>,
+    /// What was being written to peers that left, since the last look.
+    torn: Unwritten,
     /// When a failure was last worth a warning, and when a peer that was cut off.
     #[cfg(pushpull_native)]
     warned: [Option<Instant>; 2],
@@ -301,10 +298,9 @@ impl Monitor {
             blind,
             peers: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
+            stayed: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
-            torn: AtomicU64::new(0),
-            unwritten: AtomicU64::new(0),
             known: Watched::new(Known {
                 events: sender,
                 ..Known::default()
@@ -336,13 +332,9 @@ impl Monitor {
         0
     }
 
-    /// Peers that left in the middle of a write since the last time, and the
-    /// bytes of it that the kernel did not get.
-    pub(crate) fn take_torn(&self) -> (u64, u64) {
-        match self.torn.swap(0, Acquire) {
-            0 => (0, 0),
-            peers => (peers, self.unwritten.swap(0, Relaxed)),
-        }
+    /// What was being written to peers that left since the last time.
+    pub(crate) fn take_torn(&self) -> Unwritten {
+        std::mem::take(&mut self.known.look().torn)
     }
 
     /// What a Push with messages and no way for them waits for.
@@ -369,7 +361,8 @@ impl Monitor {
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
         stats.peers = self.peers() as u64;
-        stats.peers_left = self.joined().saturating_sub(stats.peers);
+        let stayed = self.stayed.load(Relaxed);
+        stats.peers_left = self.joined().saturating_sub(stats.peers + stayed);
         stats.reconnects = self.reconnects.load(Relaxed);
         stats.events_dropped = self.dropped.load(Relaxed);
         stats.last_error = self.known.glance().and_then(|known| known.last_error);
@@ -390,6 +383,7 @@ impl Monitor {
         self.known.change(|known| {
             known.ended = true;
             known.events = None;
+            self.stayed.fetch_add(known.peers.len() as u64, Relaxed);
             known.peers.clear();
         });
         self.peers.store(0, Relaxed);

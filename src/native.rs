@@ -66,11 +66,8 @@ pub(crate) struct Recalled {
     pub messages: Vec<Message>,
     /// Messages of which a connection had sent a part, or may have.
     pub torn: u64,
-    /// Bytes that connections had encoded and not yet given to the kernel, or
-    /// may have.
-    pub unwritten: u64,
-    /// The connections that these belong to.
-    pub writes: u64,
+    /// What connections had encoded and not yet given to the kernel, or may have.
+    pub unwritten: Unwritten,
     /// Whether every connection could be asked.
     pub awake: bool,
 }
@@ -103,18 +100,31 @@ pub(crate) struct LetIn {
     pub listened: bool,
 }
 
-/// The most messages in so many bytes of a few writes, when none has fewer than
-/// `smallest`: the first and the last of each may be there in part.
-pub(crate) fn messages_in(bytes: u64, writes: u64, smallest: u64) -> u64 {
-    bytes / smallest.max(1) + 2 * writes
+/// What was being written, and the kernel did not get.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    /// The connections that it belongs to.
+    pub writes: u64,
+    /// The most messages that were in these writes.
+    pub messages: u64,
+    /// How much of them is left.
+    pub bytes: u64,
+}
+
+impl Unwritten {
+    /// The most messages in it, when none has fewer bytes than `smallest`: the
+    /// first and the last of each write may be there in part.
+    pub(crate) fn most(&self, smallest: u64) -> u64 {
+        (self.bytes / smallest.max(1) + 2 * self.writes).min(self.messages)
+    }
 }
 
 impl Recalled {
     /// The most messages that can be neither here nor in the kernel, when none
     /// took fewer than `smallest` bytes and `sent` were sent in all.
     pub(crate) fn in_doubt(&self, smallest: u64, sent: u64) -> u64 {
-        let encoded = messages_in(self.unwritten, self.writes, smallest);
-        (encoded + self.torn).min(sent.saturating_sub(self.messages.len() as u64))
+        (self.unwritten.most(smallest) + self.torn)
+            .min(sent.saturating_sub(self.messages.len() as u64))
     }
 }
 

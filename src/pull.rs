@@ -305,11 +305,14 @@ impl<T: Item> Drop for Pull<T> {
         }
         self.control.stop();
         let ended = self.join();
-        let lost = ended.leftover.iter().map(|i| i.count()).sum::<usize>() + self.receiver.len();
-        if lost > 0 {
+        let lost: usize = ended.leftover.iter().map(|i| i.count()).sum();
+        let in_channel = self.receiver.len();
+        if lost + in_channel > 0 {
             log::warn!(
-                "{}: dropped with {lost} items that nobody had received; those that no clone of the receiver takes are lost",
-                self.name
+                "{}: dropped with {lost} messages that nobody had received, which are lost, and \
+                 {in_channel} {} in its channel, of which those are that no clone of the receiver takes",
+                self.name,
+                if T::IS_BATCH { "batches" } else { "messages" }
             );
         }
     }

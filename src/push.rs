@@ -351,7 +351,8 @@ impl<T: Item> Push<T> {
         self.control.is_paused()
     }
 
-    /// The channel itself, to clone for other threads or to use in a `Select`.
+    /// The channel itself, to clone for other threads or to use in a `Select`. (Threads can
+    /// share a `&Push`, too: heavy messages wait for room in [`send`](Self::send) alone.)
     /// Clones that outlive the queue fail and give their messages back.
     pub fn sender(&self) -> &Sender<T> {
         self.sender

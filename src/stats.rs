@@ -64,8 +64,8 @@ pub struct Stats {
     /// Peers that have shaken hands and not left. See
     /// [`Push::peers`](crate::Push::peers).
     pub peers: u64,
-    /// Peers that had shaken hands and left, or whose connection broke: how often
-    /// something that was under way to one may have been lost.
+    /// Peers that had shaken hands and left, or whose connection broke, before the queue
+    /// ended: how often something that was under way to one may have been lost.
     pub peers_left: u64,
     /// Calls after the first: of peers that were not there, or left.
     pub reconnects: u64,

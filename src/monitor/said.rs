@@ -1,7 +1,7 @@
 //! What libzmq says of a connection, in its numbers.
 
 use std::{
-    sync::atomic::Ordering::{Relaxed, Release},
+    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -22,8 +22,10 @@ impl Monitor {
 
     fn take(&self, number: u64, value: u64, endpoint: &str) {
         if number == sys::native::PUSHPULL_UNWRITTEN {
-            self.unwritten.fetch_add(value, Relaxed);
-            self.torn.fetch_add(1, Release);
+            let torn = &mut self.known.look().torn;
+            torn.writes += 1;
+            torn.messages += value >> 32;
+            torn.bytes += value & 0xffff_ffff;
             return;
         }
         let event = || Event::parse(number, value, endpoint);

@@ -10,7 +10,7 @@ use std::{
 
 use zmq_sys::{native as sys, zmq_msg_t};
 
-use super::{Flow, Identity, LetIn, Recalled, Rescued};
+use super::{Flow, Identity, LetIn, Recalled, Rescued, Unwritten};
 use crate::{
     attach::BATCH,
     context::{last_error, Context, Events, Failure, Polled, RawFrame, Socket},
@@ -92,8 +92,14 @@ pub(crate) fn recall(socket: &Socket) -> Recalled {
         messages: whole_messages(frames),
         torn: counts.torn + counts.encoding + counts.unread,
         // A connection that could not be asked has one write's worth at most.
-        unwritten: counts.unwritten + counts.unasked * BATCH.1 as u64,
-        writes: counts.writes + counts.unasked,
+        unwritten: Unwritten {
+            writes: counts.writes + counts.unasked,
+            messages: match counts.unasked {
+                0 => counts.being_written,
+                _ => u64::MAX,
+            },
+            bytes: counts.unwritten + counts.unasked * BATCH.1 as u64,
+        },
         awake: counts.unasked == 0,
     }
 }

@@ -157,10 +157,11 @@ impl<T: Item> Carrier<T> {
     /// Counts what was being written to peers that left. A drain that is under
     /// way is not Ok then.
     fn doubt(&mut self) {
-        let (peers, bytes) = self.attached.monitor.take_torn();
+        let torn = self.attached.monitor.take_torn();
+        let peers = torn.writes;
         if peers > 0 {
             let most = self.counters.sent.get();
-            let count = native::messages_in(bytes, peers, self.smallest).min(most);
+            let count = torn.most(self.smallest).min(most);
             self.counters.in_doubt.add(count as usize);
             if self.intake.is_none() {
                 self.in_doubt += count;

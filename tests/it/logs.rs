@@ -106,6 +106,28 @@ fn the_log_tells_of_who_had_not_shaken_hands_when_a_pull_closed() {
 }
 
 #[test]
+fn a_dropped_pull_tells_its_messages_and_its_batches_apart() {
+    const ALL: usize = 300;
+    in_own_process(60, || {
+        listen(LevelFilter::Warn);
+        let config = Config::bind("tcp://127.0.0.1:0").name("lots").capacity(1);
+        let lots = Pull::open_batched(config).unwrap();
+        let push = Push::connect(&lots.endpoints()[0].to_string()).unwrap();
+        (0..ALL).for_each(|n| push.send(numbered(n as u64, 8)).unwrap());
+        let receiver = lots.receiver().clone();
+        eventually("a batch is in the channel", || receiver.is_full());
+        push.drain(LONG).unwrap();
+        drop(lots);
+        let lost = ALL - receiver.recv().unwrap().len();
+        let line = format!(
+            "lots: dropped with {lost} messages that nobody had received, which are lost, and \
+             1 batches in its channel"
+        );
+        logged(Level::Warn, &line);
+    });
+}
+
+#[test]
 fn the_log_tells_the_life_of_a_queue() {
     in_own_process(60, || {
         listen(LevelFilter::Debug);

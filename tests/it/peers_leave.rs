@@ -46,6 +46,9 @@ fn of_size_for_a_deaf_peer(size: usize, wire: &Wire, push_calls: bool) -> Waitin
         deaf.connect(&address).unwrap();
         (push, address)
     };
+    // After an empty message the bytes of a write tell little of how many are in it.
+    push.send("").unwrap();
+    assert_eq!(deaf.recv_bytes(0).unwrap(), b"");
     Waiting {
         accepted: fill_a_peer(&push, size),
         push,
@@ -114,6 +117,17 @@ fn heavy_messages_come_back_from_a_peer_that_leaves() {
             eventually("the push has noticed", || push.stats().peers_left == 1);
             all_but_the_first_come_back(HEAVY, push, waiting.accepted);
         }
+    });
+}
+
+#[test]
+fn who_is_there_when_a_queue_ends_has_not_left() {
+    over_ipc_and_tcp(60, |wire| {
+        let (push, pull) = wire.pair(|c| c, |c| c);
+        assert!(push.wait_for_peer(LONG) && pull.wait_for_peer(LONG));
+        let stats = push.abort().stats();
+        assert_eq!((stats.peers, stats.peers_left), (0, 0));
+        eventually("the other end sees one", || pull.stats().peers_left == 1);
     });
 }
 

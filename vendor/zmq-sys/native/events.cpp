@@ -129,7 +129,7 @@ void pushpull_left (zmq::stream_engine_base_t *engine_, bool at_fault_)
     if (at_fault_)
         tell (PUSHPULL_CUT_OFF, error);
     if (is_torn)
-        tell (PUSHPULL_UNWRITTEN, bytes);
+        tell (PUSHPULL_UNWRITTEN, bytes | being_written (*engine_) << 32);
 }
 
 int pushpull_watch (void *socket_, pushpull_told_fn *told_, void *hint_)

@@ -181,6 +181,21 @@ inline uint64_t unwritten (zmq::stream_engine_base_t &engine_)
     return std::min (outsize_of (engine_), batch);
 }
 
+//  How many messages have a part of that, at most: the ones that were read since all had
+//  been written (see pushpull_write), the one whose rest came first, and the one that has
+//  more frames to come, which a pipe does not count yet.
+inline uint64_t being_written (zmq::stream_engine_base_t &engine_)
+{
+    zmq::session_base_t &session = *session_of (engine_);
+    zmq::pipe_t *const pipe = session_pipe_of (session);
+    if (!pipe)
+        return UINT32_MAX;
+    const uint32_t then = engine_options_of (engine_).multicast_maxtpdu;
+    const uint32_t since = static_cast<uint32_t> (msgs_read_of (*pipe)) - then;
+    const uint64_t others = incomplete_in_of (session) ? 2 : 1;
+    return std::min<uint64_t> (since + others, UINT32_MAX);
+}
+
 //  That it is all of what is written tells that nothing else waits with it. (Encrypted it is
 //  not known, and treated as a message.)
 inline bool is_ping (const void *data_, size_t size_)

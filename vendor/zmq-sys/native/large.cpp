@@ -121,7 +121,7 @@ void speak_often (zmq::pipe_t *pipe_, size_t size_)
 
 //  What libzmq declares const and we change all the same: a connection's copy of its
 //  socket's batch sizes, of which it reads nothing else once it has an encoder and a decoder;
-//  its wish for a buffer and two numbers for multicast, which it does not read at all; and
+//  its wish for a buffer and three numbers for multicast, which it does not read at all; and
 //  the size of the encoder's buffer, which never becomes larger than it was.
 //  The language leaves open what comes of that; every look at these is behind a call that
 //  the compiler can't see through, so it is a load.
@@ -291,6 +291,9 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
     const int written = tcp_write (fd_of (*engine_), data_, size_);
     if (written > 0)
         weigh (*engine_, written);
+    zmq::pipe_t *const pipe = session_pipe_of (session);
+    if (pipe && written >= 0 && static_cast<size_t> (written) == size_)
+        set (engine_options_of (*engine_).multicast_maxtpdu, msgs_read_of (*pipe));
     return written;
 }
 

@@ -111,6 +111,7 @@ struct visit_t
     //  Found by the agent.
     uint64_t read;
     uint64_t unwritten;
+    uint64_t being_written;
     uint64_t in_kernel;
     bool encoding;
     bool torn;
@@ -137,6 +138,7 @@ struct visit_t
         received (msgs_read_of (*near_)),
         read (0),
         unwritten (0),
+        being_written (0),
         in_kernel (0),
         encoding (false),
         torn (false),
@@ -249,6 +251,8 @@ struct visit_t
         if (!engine)
             return;
         unwritten = ::unwritten (*engine);
+        if (unwritten > 0)
+            being_written = ::being_written (*engine);
         if (encoder_of (*engine))
             encoding = ::encoding (encoder_of (*engine));
 #if defined __linux__

@@ -60,7 +60,7 @@ int pushpull_recall (void *socket_,
         errno = EINVAL;
         return -1;
     }
-    pushpull_recalled recalled = {0, 0, 0, 0, 0, 0, 0};
+    pushpull_recalled recalled = {0, 0, 0, 0, 0, 0, 0, 0};
     all_pipes_t &pipes = pipes_of (*socket);
     for (all_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
         if (is_active (*pipes[i])
@@ -91,6 +91,7 @@ int pushpull_recall (void *socket_,
                 if (visit.torn)
                     ++recalled.torn;
                 recalled.unwritten += visit.unwritten;
+                recalled.being_written += visit.being_written;
                 recalled.writes += visit.unwritten > 0 ? 1 : 0;
                 recalled.encoding += visit.encoding ? 1 : 0;
             }

@@ -16,6 +16,7 @@ struct pushpull_recalled
     uint64_t messages;
     uint64_t torn;
     uint64_t unwritten;
+    uint64_t being_written;
     uint64_t writes;
     uint64_t encoding;
     uint64_t unasked;
@@ -101,7 +102,8 @@ typedef void pushpull_told_fn (void *hint_,
                                uint64_t value_,
                                const char *endpoint_);
 /* An event of ours: the peer of a PUSH socket leaves, and of what was being written to it
-   so many bytes never got to the kernel; the next event is that it left. */
+   so many bytes (in 32 bits) never got to the kernel; it was of so many messages (in the 32
+   above) at the most. The next event is that it left. */
 #define PUSHPULL_UNWRITTEN 0x100000001ULL
 /* A peer is hung up on for what it sent, with the error number. */
 #define PUSHPULL_CUT_OFF 0x100000002ULL

@@ -39,6 +39,8 @@ pub struct pushpull_recalled {
     pub torn: u64,
     /// Bytes that engines hold, encoded, and the kernel has not taken.
     pub unwritten: u64,
+    /// The most messages of which these are a part.
+    pub being_written: u64,
     /// The engines that these belong to.
     pub writes: u64,
     /// Engines that still have a message to encode to its end, not counted in `unwritten`.
@@ -130,8 +132,9 @@ pub struct pushpull_waits {
 }
 
 /// An event of [`pushpull_watch`] beside libzmq's own: the peer of a PUSH socket leaves,
-/// and so many bytes of what was being written to it never got to the kernel. A message
-/// larger than a write counts as one write. `ZMQ_EVENT_DISCONNECTED` follows.
+/// and so many bytes (the lower 32 bits) of what was being written to it never got to the
+/// kernel; that was of so many messages (the upper 32) at the most. A message larger than a
+/// write counts as one write. `ZMQ_EVENT_DISCONNECTED` follows.
 pub const PUSHPULL_UNWRITTEN: u64 = 0x1_0000_0001;
 
 /// The same of a peer that is hung up on for what it sent, with the error number: `EMSGSIZE`

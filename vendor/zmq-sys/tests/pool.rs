@@ -182,7 +182,8 @@ fn heavy_messages_take_no_fresh_memory() {
     // As it is in a process that has freed nothing yet, and to stay so.
     #[cfg(target_env = "gnu")]
     unsafe {
-        assert_eq!(libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10), 1);
+        let done = libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10);
+        assert!(done == 1 || !measures());
     }
     for size in [100 << 10, 200 << 10] {
         // What is made and what is closed meanwhile fit into what may wait.
