@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-        Arc,
+        Arc, Mutex, PoisonError,
     },
     time::{Duration, Instant},
 };
@@ -251,10 +251,11 @@ pub(crate) struct Monitor {
     /// How many there are now, and have been in all.
     peers: AtomicUsize,
     joined: AtomicU64,
-    /// How many were there when the queue ended.
-    stayed: AtomicU64,
+    left: AtomicU64,
     reconnects: AtomicU64,
     dropped: AtomicU64,
+    /// What was being written to peers that left, since the last look.
+    torn: Mutex<Unwritten>,
     known: Watched<Known>,
 }
 
@@ -267,8 +268,6 @@ struct Known {
     #[cfg(pushpull_native)]
     shaking: Vec<(u64, Instant)>,
     last_error: Option<LastError>,
-    /// What was being written to peers that left, since the last look.
-    torn: Unwritten,
     /// When a failure was last worth a warning, and when a peer that was cut off.
     #[cfg(pushpull_native)]
     warned: [Option<Instant>; 2],
@@ -298,9 +297,10 @@ impl Monitor {
             blind,
             peers: AtomicUsize::new(0),
             joined: AtomicU64::new(0),
-            stayed: AtomicU64::new(0),
+            left: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            torn: Mutex::default(),
             known: Watched::new(Known {
                 events: sender,
                 ..Known::default()
@@ -334,7 +334,7 @@ impl Monitor {
 
     /// What was being written to peers that left since the last time.
     pub(crate) fn take_torn(&self) -> Unwritten {
-        std::mem::take(&mut self.known.look().torn)
+        std::mem::take(&mut self.torn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What a Push with messages and no way for them waits for.
@@ -361,8 +361,7 @@ impl Monitor {
 
     pub(crate) fn add_to(&self, stats: &mut Stats) {
         stats.peers = self.peers() as u64;
-        let stayed = self.stayed.load(Relaxed);
-        stats.peers_left = self.joined().saturating_sub(stats.peers + stayed);
+        stats.peers_left = self.left.load(Relaxed);
         stats.reconnects = self.reconnects.load(Relaxed);
         stats.events_dropped = self.dropped.load(Relaxed);
         stats.last_error = self.known.glance().and_then(|known| known.last_error);
@@ -383,7 +382,6 @@ impl Monitor {
         self.known.change(|known| {
             known.ended = true;
             known.events = None;
-            self.stayed.fetch_add(known.peers.len() as u64, Relaxed);
             known.peers.clear();
         });
         self.peers.store(0, Relaxed);

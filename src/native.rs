@@ -167,3 +167,23 @@ pub fn libzmq() -> Libzmq {
         mends,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Unwritten;
+
+    #[test]
+    fn what_was_being_written_is_no_more_than_either_measure_of_it() {
+        let (writes, bytes) = (2, 1000);
+        let most = |messages, smallest| {
+            let unwritten = Unwritten {
+                writes,
+                messages,
+                bytes,
+            };
+            unwritten.most(smallest)
+        };
+        assert_eq!((most(500, 100), most(10, 100)), (14, 10));
+        assert_eq!(most(u64::MAX, u64::MAX), 4);
+    }
+}

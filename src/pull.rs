@@ -309,8 +309,8 @@ impl<T: Item> Drop for Pull<T> {
         let in_channel = self.receiver.len();
         if lost + in_channel > 0 {
             log::warn!(
-                "{}: dropped with {lost} messages that nobody had received, which are lost, and \
-                 {in_channel} {} in its channel, of which those are that no clone of the receiver takes",
+                "{}: dropped; lost are {lost} messages that nobody had received, and what no clone \
+                 of the receiver takes out of its channel ({in_channel} {})",
                 self.name,
                 if T::IS_BATCH { "batches" } else { "messages" }
             );

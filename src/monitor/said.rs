@@ -1,7 +1,7 @@
 //! What libzmq says of a connection, in its numbers.
 
 use std::{
-    sync::atomic::Ordering::Relaxed,
+    sync::{atomic::Ordering::Relaxed, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,7 +22,7 @@ impl Monitor {
 
     fn take(&self, number: u64, value: u64, endpoint: &str) {
         if number == sys::native::PUSHPULL_UNWRITTEN {
-            let torn = &mut self.known.look().torn;
+            let mut torn = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
             torn.writes += 1;
             torn.messages += value >> 32;
             torn.bytes += value & 0xffff_ffff;
@@ -45,7 +45,10 @@ impl Monitor {
                 self.joined.fetch_add(1, Relaxed);
                 let count = self.known.change(|known| {
                     known.expect_no_more_of(value);
-                    if !known.peers.contains(&value) {
+                    if known.peers.contains(&value) {
+                        // It is another's by now, of whose end nothing was said.
+                        self.left.fetch_add(1, Relaxed);
+                    } else {
                         known.peers.push(value);
                     }
                     self.peers.store(known.peers.len(), Relaxed);
@@ -59,6 +62,7 @@ impl Monitor {
                     known.expect_no_more_of(value);
                     let at = known.peers.iter().position(|p| *p == value)?;
                     known.peers.swap_remove(at);
+                    self.left.fetch_add(1, Relaxed);
                     self.peers.store(known.peers.len(), Relaxed);
                     Some(known.peers.len())
                 });
@@ -173,7 +177,16 @@ impl Event {
 mod tests {
     use std::time::Duration;
 
-    use crate::monitor::{Event, Monitor};
+    use crate::{
+        monitor::{Event, Monitor},
+        Stats,
+    };
+
+    fn stats(monitor: &Monitor) -> Stats {
+        let mut stats = Stats::default();
+        monitor.add_to(&mut stats);
+        stats
+    }
 
     /// Whatever libzmq may say, now or in another version.
     #[test]
@@ -199,27 +212,39 @@ mod tests {
         for _ in 0..5 {
             monitor.told(8, 0, "tcp://127.0.0.1:1");
         }
-        let mut stats = crate::Stats::default();
-        monitor.add_to(&mut stats);
-        assert_eq!(stats.events_dropped, 3);
+        assert_eq!(stats(&monitor).events_dropped, 3);
         assert_eq!(events.expect("asked for").len(), 2);
     }
 
     #[test]
     fn a_connection_that_never_shook_hands_was_no_peer() {
         let (monitor, _) = Monitor::new("peers", 0, false);
-        for (number, value, peers) in [
-            (4096, 7, 1),
-            (512, 9, 1),
-            (4096, 9, 2),
-            (512, 7, 1),
-            (512, 7, 1),
-            (512, 9, 0),
+        for (number, value, peers, left) in [
+            (4096, 7, 1, 0),
+            (512, 9, 1, 0),
+            (4096, 9, 2, 0),
+            (4096, 9, 2, 1),
+            (512, 7, 1, 2),
+            (512, 7, 1, 2),
         ] {
             monitor.told(number, value, "ipc://same");
             assert_eq!(monitor.peers(), peers);
+            assert_eq!(stats(&monitor).peers_left, left);
         }
         monitor.end();
         assert!(!monitor.wait_for_peer(Duration::from_secs(60)));
+        assert_eq!((monitor.peers(), stats(&monitor).peers_left), (0, 2));
+    }
+
+    #[test]
+    fn what_was_being_written_is_told_once() {
+        let (monitor, _) = Monitor::new("torn", 0, false);
+        for value in [u64::from(u32::MAX) << 32 | 5, 3 << 32 | 7] {
+            monitor.told(zmq_sys::native::PUSHPULL_UNWRITTEN, value, "ipc://same");
+        }
+        let torn = monitor.take_torn();
+        let messages = u64::from(u32::MAX) + 3;
+        assert_eq!((torn.writes, torn.messages, torn.bytes), (2, messages, 12));
+        assert_eq!(monitor.take_torn().writes, 0);
     }
 }

@@ -117,11 +117,12 @@ fn a_dropped_pull_tells_its_messages_and_its_batches_apart() {
         let receiver = lots.receiver().clone();
         eventually("a batch is in the channel", || receiver.is_full());
         push.drain(LONG).unwrap();
+        eventually("its end has come", || lots.stats().peers_left == 1);
         drop(lots);
         let lost = ALL - receiver.recv().unwrap().len();
         let line = format!(
-            "lots: dropped with {lost} messages that nobody had received, which are lost, and \
-             1 batches in its channel"
+            "lots: dropped; lost are {lost} messages that nobody had received, and what no \
+             clone of the receiver takes out of its channel (1 batches)"
         );
         logged(Level::Warn, &line);
     });

@@ -172,6 +172,70 @@ fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
     });
 }
 
+/// With messages that waited for it, an empty one first, which it has received and no more:
+/// the rest of the first write is under way, over ipc.
+fn first_write(
+    wire: &Wire,
+    size: usize,
+    push_calls: bool,
+    context: &zmq::Context,
+) -> (Push, zmq::Socket) {
+    let deaf = raw_pull(context);
+    deaf.set_rcvhwm(1).unwrap();
+    let of = |config: Config| Push::open(config.capacity(FIRST).high_water_mark(4000)).unwrap();
+    let fill = |push: &Push| {
+        push.send("").unwrap();
+        (1..FIRST as u64).for_each(|n| push.send(numbered(n, size)).unwrap());
+    };
+    let push = if push_calls {
+        let address = wire.lasting_address();
+        let push = of(Config::connect(&address).only_connected_peers(true));
+        fill(&push);
+        deaf.bind(&address).unwrap();
+        push
+    } else {
+        let push = of(Config::bind(&wire.address()));
+        fill(&push);
+        deaf.connect(&at(&push)).unwrap();
+        push
+    };
+    assert_eq!(deaf.recv_bytes(0).unwrap(), b"");
+    (push, deaf)
+}
+
+const FIRST: usize = 2000;
+
+#[test]
+fn in_doubt_of_the_first_write_to_a_peer_is_no_more_than_it_holds() {
+    over_ipc_and_tcp(60, |wire| {
+        let context = zmq::Context::new();
+        for n in 0..20 {
+            let (push, deaf) = first_write(wire, SIZE, n % 2 == 0, &context);
+            drop(deaf);
+            eventually("it has left", || push.stats().peers_left == 1);
+            let doubt = push.abort().stats().in_doubt as usize;
+            assert!(doubt <= WRITE / SIZE + 3, "{doubt}");
+        }
+    });
+}
+
+#[test]
+fn in_doubt_of_the_first_write_to_a_peer_are_all_that_it_does_not_get() {
+    over_ipc_and_tcp(60, |wire| {
+        let context = zmq::Context::new();
+        for n in 0..6 {
+            let (push, deaf) = first_write(wire, 148, n % 2 == 0, &context);
+            let unsent = push.abort();
+            let doubt = unsent.in_doubt() as usize;
+            let back = unsent.count();
+            deaf.set_rcvtimeo(300 * patience() as i32).unwrap();
+            let arrived = 1 + std::iter::from_fn(|| deaf.recv_bytes(0).ok()).count();
+            let missing = FIRST - back - arrived;
+            assert!(missing <= doubt, "{missing} are gone, {doubt} in doubt");
+        }
+    });
+}
+
 /// libzmq counts a message when it has its last frame: here that is never.
 #[test]
 fn a_first_message_of_many_frames_that_was_being_written_is_in_doubt() {

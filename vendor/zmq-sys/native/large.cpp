@@ -291,9 +291,10 @@ int zmq::pushpull_write (stream_engine_base_t *engine_, const void *data_, size_
     const int written = tcp_write (fd_of (*engine_), data_, size_);
     if (written > 0)
         weigh (*engine_, written);
+    //  Also without a pipe, which may come behind the handshake; it begins at 0 then.
     zmq::pipe_t *const pipe = session_pipe_of (session);
-    if (pipe && written >= 0 && static_cast<size_t> (written) == size_)
-        set (engine_options_of (*engine_).multicast_maxtpdu, msgs_read_of (*pipe));
+    if (written >= 0 && static_cast<size_t> (written) == size_)
+        set (engine_options_of (*engine_).multicast_maxtpdu, pipe ? msgs_read_of (*pipe) : 0);
     return written;
 }
 
