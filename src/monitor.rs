@@ -12,7 +12,7 @@ use std::{
     fmt,
     sync::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-        Arc, Mutex, PoisonError,
+        Arc,
     },
     time::{Duration, Instant},
 };
@@ -255,7 +255,7 @@ pub(crate) struct Monitor {
     reconnects: AtomicU64,
     dropped: AtomicU64,
     /// What was being written to peers that left, since the last look.
-    torn: Mutex<Unwritten>,
+    torn: Watched<Unwritten>,
     known: Watched<Known>,
 }
 
@@ -300,7 +300,7 @@ impl Monitor {
             left: AtomicU64::new(0),
             reconnects: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
-            torn: Mutex::default(),
+            torn: Watched::new(Unwritten::default()),
             known: Watched::new(Known {
                 events: sender,
                 ..Known::default()
@@ -334,7 +334,7 @@ impl Monitor {
 
     /// What was being written to peers that left since the last time.
     pub(crate) fn take_torn(&self) -> Unwritten {
-        std::mem::take(&mut self.torn.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.torn.look())
     }
 
     /// What a Push with messages and no way for them waits for.

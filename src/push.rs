@@ -352,7 +352,7 @@ impl<T: Item> Push<T> {
     }
 
     /// The channel itself, to clone for other threads or to use in a `Select`. (Threads can
-    /// share a `&Push`, too: heavy messages wait for room in [`send`](Self::send) alone.)
+    /// share a `&Push`, too: heavy messages wait for room in its own methods alone.)
     /// Clones that outlive the queue fail and give their messages back.
     pub fn sender(&self) -> &Sender<T> {
         self.sender

@@ -172,6 +172,9 @@ fn what_was_being_written_to_a_peer_that_left_is_in_doubt() {
     });
 }
 
+/// How many wait for a peer's first write.
+const FIRST: usize = 2000;
+
 /// With messages that waited for it, an empty one first, which it has received and no more:
 /// the rest of the first write is under way, over ipc.
 fn first_write(
@@ -202,8 +205,6 @@ fn first_write(
     assert_eq!(deaf.recv_bytes(0).unwrap(), b"");
     (push, deaf)
 }
-
-const FIRST: usize = 2000;
 
 #[test]
 fn in_doubt_of_the_first_write_to_a_peer_is_no_more_than_it_holds() {
