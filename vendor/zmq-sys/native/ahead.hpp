@@ -14,20 +14,16 @@
 
 namespace
 {
-typedef zmq::yqueue_t<zmq::msg_t, zmq::message_pipe_granularity> yqueue_t;
-
-GRANT (yqueue_t, queue_of, ypipe_t, _queue);
 GRANT (zmq::msg_t *, readable_until, ypipe_t, _r);
 GRANT (int, begin_pos_of, yqueue_t, _begin_pos);
 
-void fetch_ahead (upipe_t &pipe_)
+void fetch_ahead (ypipe_t &pipe_)
 {
 #if defined __GNUC__
     //  The memory answers after the time of some five messages.
     const int far = 8;
     const int line = 64;
-    ypipe_t &pipe = static_cast<ypipe_t &> (pipe_);
-    yqueue_t &queue = queue_of (pipe);
+    yqueue_t &queue = queue_of (pipe_);
     const int left = zmq::message_pipe_granularity - begin_pos_of (queue);
     if (left <= far)
         return;
@@ -37,7 +33,7 @@ void fetch_ahead (upipe_t &pipe_)
         __builtin_prefetch (ahead + far);
     //  Not what is still being written. If the end of what is readable isn't in this
     //  piece of the queue, it is behind it.
-    const zmq::msg_t *const end = readable_until (pipe);
+    const zmq::msg_t *const end = readable_until (pipe_);
     if ((end >= front && end <= ahead) || !ahead->is_lmsg ())
         return;
     //  As libzmq lays out a message: what it knows of the peer, and then this.
@@ -53,7 +49,7 @@ void fetch_ahead (upipe_t &pipe_)
 bool has_read (zmq::pipe_t &pipe_, const zmq::msg_t &message_)
 {
     if (!conflate_of (pipe_))
-        fetch_ahead (*in_pipe_of (pipe_));
+        fetch_ahead (*static_cast<ypipe_t *> (in_pipe_of (pipe_)));
     if ((message_.is_lmsg () || message_.is_zcmsg ()) && message_.size () >= heavy)
         has_read_heavy (pipe_, message_.size ());
     return false;

@@ -30,12 +30,7 @@ void pushpull_max_frames (uint64_t frames_)
 
 namespace
 {
-typedef zmq::yqueue_t<zmq::msg_t, zmq::message_pipe_granularity> yqueue_t;
-
 GRANT (bool, io_error_of, zmq::stream_engine_base_t, _io_error);
-GRANT (yqueue_t, queue_of, ypipe_t, _queue);
-GRANT (zmq::msg_t *, flushable_of, ypipe_t, _f);
-
 
 //  The object that a poller's entry belongs to.
 zmq::i_poll_events *sink_of (void *entry_);

@@ -6,13 +6,34 @@
 //  one of these files uses it.
 #define ZMQ_HAVE_STRLCPY
 
-#include "ahead.hpp"
+#include "burst.hpp"
+#include "command.hpp"
 #include "copy.cpp"
 #include "traffic.cpp"
+
+namespace
+{
+typedef zmq::ypipe_t<zmq::command_t, zmq::command_pipe_granularity> commands_t;
+GRANT (zmq::atomic_ptr_t<zmq::command_t>, end_of, commands_t, _c);
+
+//  Whether its reader has found it empty and nothing has come since: whoever brings the
+//  first writes where it ends, and then calls the reader.
+bool is_silent (commands_t &commands_)
+{
+    void *const &end = reinterpret_cast<void *const &> (end_of (commands_));
+    return !load (end);
+}
+}
 
 #include "decoder_allocators.cpp"
 #include "fq.cpp"
 #include "lb.cpp"
+//  Most looks into a mailbox find nothing, and cost two or three system calls.
+#define wait(timeout)                                                                       \
+    valid () && timeout == 0 && is_silent (_cpipe) ? (errno = EAGAIN, -1)                   \
+                                                   : _signaler.wait (timeout)
+#include "mailbox.cpp"
+#undef wait
 #include "msg.cpp"
 //  Every message that is read from a pipe is asked whether it is a credential.
 #define is_credential() is_credential () || has_read (*this, *msg_)
@@ -22,7 +43,18 @@
 #include "push.cpp"
 #include "session_base.cpp"
 #include "socket_base.cpp"
+//  Where a connection takes a message from its pipe, and where it puts one there. (Of the
+//  latter, failure is compared with -1 or returned, and both go with the end of this.)
+#define pull_msg(message)                                                                   \
+    get_socket (),                                                                          \
+      encode_front (*_session, _encoder, _options.out_batch_size, _outpos, _outsize),       \
+      _session->pull_msg (message)
+#define push_msg(message) PUSHPULL_SECOND (message##_IS_PUSHED, push_msg (message))
+#define msg__IS_PUSHED                                                                      \
+    ~, push_msg (msg_) == 0 ? push_rest (*_session, _decoder, _inpos, _insize) : -1
 #include "stream_engine_base.cpp"
+#undef pull_msg
+#undef push_msg
 #include "v2_decoder.cpp"
 #include "v2_encoder.cpp"
 #include "v3_1_encoder.cpp"

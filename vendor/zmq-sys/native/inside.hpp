@@ -29,6 +29,7 @@
 #include "socket_base.hpp"
 #include "stream_engine_base.hpp"
 #include "v1_encoder.hpp"
+#include "v2_decoder.hpp"
 #include "v2_encoder.hpp"
 #include "v3_1_encoder.hpp"
 #include "ypipe.hpp"
@@ -54,6 +55,11 @@ typedef zmq::array_t<zmq::pipe_t, 3> all_pipes_t;
 typedef zmq::array_t<zmq::socket_base_t> sockets_t;
 typedef zmq::ypipe_base_t<zmq::msg_t> upipe_t;
 typedef zmq::ypipe_t<zmq::msg_t, zmq::message_pipe_granularity> ypipe_t;
+typedef zmq::yqueue_t<zmq::msg_t, zmq::message_pipe_granularity> yqueue_t;
+typedef zmq::encoder_base_t<zmq::v2_encoder_t> v2_base_t;
+typedef zmq::encoder_base_t<zmq::v3_1_encoder_t> v3_1_base_t;
+typedef zmq::decoder_base_t<zmq::v2_decoder_t, zmq::shared_message_memory_allocator>
+  decoder_base_t;
 
 GRANT (zmq::options_t, options_of, zmq::own_t, options);
 GRANT (bool, ctx_terminated_of, zmq::socket_base_t, _ctx_terminated);
@@ -74,7 +80,10 @@ GRANT (bool, fq_more_of, zmq::fq_t, _more);
 
 GRANT (upipe_t *, in_pipe_of, zmq::pipe_t, _in_pipe);
 GRANT (upipe_t *, out_pipe_of, zmq::pipe_t, _out_pipe);
+GRANT (bool, in_active_of, zmq::pipe_t, _in_active);
+GRANT (bool, out_active_of, zmq::pipe_t, _out_active);
 GRANT (int, hwm_of, zmq::pipe_t, _hwm);
+GRANT (int, lwm_of, zmq::pipe_t, _lwm);
 GRANT (uint64_t, msgs_read_of, zmq::pipe_t, _msgs_read);
 GRANT (uint64_t, msgs_written_of, zmq::pipe_t, _msgs_written);
 GRANT (uint64_t, peers_msgs_read_of, zmq::pipe_t, _peers_msgs_read);
@@ -82,6 +91,8 @@ GRANT (zmq::pipe_t *, peer_of, zmq::pipe_t, _peer);
 GRANT (zmq::i_pipe_events *, sink_of, zmq::pipe_t, _sink);
 GRANT (const bool, conflate_of, zmq::pipe_t, _conflate);
 GRANT (bool, delay_of, zmq::pipe_t, _delay);
+GRANT (yqueue_t, queue_of, ypipe_t, _queue);
+GRANT (zmq::msg_t *, flushable_of, ypipe_t, _f);
 
 GRANT (zmq::pipe_t *, session_pipe_of, zmq::session_base_t, _pipe);
 GRANT (const bool, is_calling, zmq::session_base_t, _active);
@@ -94,6 +105,9 @@ GRANT (const zmq::options_t, engine_options_of, zmq::stream_engine_base_t, _opti
 GRANT (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
 GRANT (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
 GRANT (bool, input_stopped_of, zmq::stream_engine_base_t, _input_stopped);
+
+GRANT (const size_t, room_of_v2, v2_base_t, _buf_size);
+GRANT (const size_t, room_of_v3_1, v3_1_base_t, _buf_size);
 
 GRANT (zmq::mutex_t, slot_sync_of, zmq::ctx_t, _slot_sync);
 GRANT (sockets_t, sockets_of, zmq::ctx_t, _sockets);
@@ -123,6 +137,19 @@ template <typename M, M At> struct process_commands_grant
 template struct process_commands_grant<
   decltype (&zmq::socket_base_t::process_commands),
   &zmq::socket_base_t::process_commands>;
+
+void send_activate_write (zmq::object_t &, zmq::pipe_t *, uint64_t);
+template <typename M, M At> struct send_activate_write_grant
+{
+    friend void
+    send_activate_write (zmq::object_t &from_, zmq::pipe_t *to_, uint64_t read_)
+    {
+        (from_.*At) (to_, read_);
+    }
+};
+template struct send_activate_write_grant<
+  decltype (&zmq::object_t::send_activate_write),
+  &zmq::object_t::send_activate_write>;
 
 //  A signal may come that cannot be blocked: glibc's own, when another thread calls setuid.
 inline int process_commands (zmq::socket_base_t &socket_, int timeout_, bool throttle_)

@@ -34,17 +34,11 @@
 #endif
 
 #include "tcp.hpp"
-#include "v2_decoder.hpp"
 
 namespace
 {
 //  libzmq's own size of a batch.
 const size_t short_batch = 8192;
-
-typedef zmq::decoder_base_t<zmq::v2_decoder_t, zmq::shared_message_memory_allocator>
-  decoder_base_t;
-typedef zmq::encoder_base_t<zmq::v2_encoder_t> v2_base_t;
-typedef zmq::encoder_base_t<zmq::v3_1_encoder_t> v3_1_base_t;
 
 GRANT (zmq::i_decoder *, decoder_of, zmq::stream_engine_base_t, _decoder);
 GRANT (unsigned char *, inpos_of, zmq::stream_engine_base_t, _inpos);
@@ -52,9 +46,6 @@ GRANT (zmq::msg_t, tx_msg_of, zmq::stream_engine_base_t, _tx_msg);
 GRANT (zmq::msg_t, in_progress_of, zmq::v2_decoder_t, _in_progress);
 GRANT (unsigned char *, read_pos_of, decoder_base_t, _read_pos);
 GRANT (size_t, to_read_of, decoder_base_t, _to_read);
-GRANT (const size_t, room_of_v2, v2_base_t, _buf_size);
-GRANT (const size_t, room_of_v3_1, v3_1_base_t, _buf_size);
-GRANT (int, lwm_of, zmq::pipe_t, _lwm);
 
 void wait_for_no_answer (zmq::stream_engine_base_t &);
 template <typename H, H Has, typename I, I Timer, typename M, M At>
@@ -74,19 +65,6 @@ template struct wait_for_no_answer_grant<
   zmq::stream_engine_base_t::heartbeat_timeout_timer_id,
   decltype (&zmq::io_object_t::cancel_timer),
   &zmq::io_object_t::cancel_timer>;
-
-void send_activate_write (zmq::object_t &, zmq::pipe_t *, uint64_t);
-template <typename M, M At> struct send_activate_write_grant
-{
-    friend void
-    send_activate_write (zmq::object_t &from_, zmq::pipe_t *to_, uint64_t read_)
-    {
-        (from_.*At) (to_, read_);
-    }
-};
-template struct send_activate_write_grant<
-  decltype (&zmq::object_t::send_activate_write),
-  &zmq::object_t::send_activate_write>;
 
 //  (ENOUGH and ENOUGH_HEAVY of src/control/pace.rs are the same for the channel.)
 //

@@ -21,7 +21,6 @@ const int64_t silence_ms = 3000;
 namespace
 {
 GRANT (zmq::mechanism_t *, mechanism_of, zmq::stream_engine_base_t, _mechanism);
-GRANT (const bool, in_active_of, zmq::pipe_t, _in_active);
 GRANT (zmq::blob_t, name_of, zmq::pipe_t, _router_socket_routing_id);
 
 bool is_waiting (zmq::pipe_t &pipe_)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #endif
 
+#include "front.hpp"
 #include "large.hpp"
 #include "order.hpp"
 
@@ -343,15 +344,37 @@ bool is_overdue (bool is_coming_, pushpull_waits *waits_)
 size_t longest_row (zmq::fq_t &fq_)
 {
     const in_pipes_t::size_type crowd = 16;
+    if (fq_active_of (fq_) == 1)
+        return (std::numeric_limits<size_t>::max) ();
     return fq_active_of (fq_) < crowd ? 1 : 16;
 }
 
-//  The next message is of this pipe, if it has one.
-void stay_at (zmq::fq_t &fq_, zmq::pipe_t &pipe_)
+//  Receives a row of the peer whose turn it is, up to so many frames, as fq_t::recvpipe does
+//  one by one. None where that is as good, and where something else than a frame is next.
+size_t read_row (zmq::fq_t &fq_, zmq::msg_t *out_, size_t count_)
 {
-    const in_pipes_t::size_type at = in_pipes_t::index (&pipe_);
-    if (!fq_more_of (fq_) && at < fq_active_of (fq_) && is_readable (fq_, at))
-        fq_current_of (fq_) = at;
+    const size_t row = longest_row (fq_);
+    if (row == 1 || fq_active_of (fq_) == 0)
+        return 0;
+    zmq::pipe_t &pipe = *fq_pipes_of (fq_)[fq_current_of (fq_)];
+    if (!front_t::is_of (pipe))
+        return 0;
+    front_t front (pipe);
+    size_t frames = 0;
+    size_t messages = 0;
+    while (frames != count_ && messages != row) {
+        const zmq::msg_t *const frame = front.get ();
+        if (!frame)
+            break;
+        out_[frames++] = *frame;
+        fq_more_of (fq_) = (frame->flags () & zmq::msg_t::more) != 0;
+        messages += fq_more_of (fq_) ? 0 : 1;
+        front.count (fq_more_of (fq_));
+        front.pop ();
+    }
+    if (frames != 0 && !fq_more_of (fq_))
+        fq_current_of (fq_) = (fq_current_of (fq_) + 1) % fq_active_of (fq_);
+    return frames;
 }
 }
 
@@ -370,12 +393,17 @@ ptrdiff_t pushpull_recv_many (void *socket_,
     zmq::msg_t *const out = as_msg (out_);
     size_t received = 0;
     bool asked = false;
-    zmq::pipe_t *last = NULL;
-    size_t in_row = 0;
     bool some_leave = put_in_order (fq, waits_, false);
     if (waits_ && !some_leave)
         waits_->coming = 0;
     while (received != count_) {
+        const size_t row =
+          some_leave ? 0 : read_row (fq, out + received, count_ - received);
+        if (row != 0) {
+            rcvmore_of (*socket) = fq_more_of (fq);
+            received += row;
+            continue;
+        }
         zmq::msg_t &frame = out[received];
         frame.init ();
         turn_t turn = any;
@@ -385,17 +413,11 @@ ptrdiff_t pushpull_recv_many (void *socket_,
             if (is_overdue (turn == coming, waits_))
                 turn = any;
         }
-        if (turn == any && last && in_row < longest_row (fq))
-            stay_at (fq, *last);
-        zmq::pipe_t *pipe = NULL;
-        if (turn != coming && fq.recvpipe (&frame, &pipe) == 0) {
-            rcvmore_of (*socket) = (frame.flags () & zmq::msg_t::more) != 0;
+        if (turn != coming && fq.recvpipe (&frame, NULL) == 0) {
+            rcvmore_of (*socket) = fq_more_of (fq);
             ++received;
-            in_row = pipe == last ? in_row + 1 : 1;
-            last = pipe;
             continue;
         }
-        last = NULL;
         frame.close ();
         //  Looks into the mailbox, which costs a system call, only to find at least
         //  something for the caller.
