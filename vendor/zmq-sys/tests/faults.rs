@@ -634,34 +634,6 @@ fn a_connection_to_oneself_is_not_the_end() {
 
 // bounded-messages ----------------------------------------------------------------------
 
-/// A peer made by hand, at the point where messages begin.
-fn raw_peer(address: &str, kind: &str) -> TcpStream {
-    let stream = TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
-    shake_hands(stream, kind)
-}
-
-fn shake_hands(mut stream: TcpStream, kind: &str) -> TcpStream {
-    let mut greeting = [0u8; 64];
-    greeting[0] = 0xff;
-    greeting[9] = 0x7f;
-    greeting[10] = 3;
-    greeting[11] = 1;
-    greeting[12..16].copy_from_slice(b"NULL");
-    stream.write_all(&greeting).unwrap();
-    let mut theirs = [0u8; 64];
-    stream.read_exact(&mut theirs).unwrap();
-    let mut ready = b"\x05READY\x0bSocket-Type\0\0\0".to_vec();
-    ready.push(kind.len() as u8);
-    ready.extend(kind.as_bytes());
-    stream.write_all(&[4, ready.len() as u8]).unwrap();
-    stream.write_all(&ready).unwrap();
-    let mut head = [0u8; 2];
-    stream.read_exact(&mut head).unwrap();
-    let mut body = vec![0; head[1] as usize];
-    stream.read_exact(&mut body).unwrap();
-    stream
-}
-
 /// Sends the same frame for ever; true if the other end hung up before `most` bytes.
 fn is_stopped(stream: &mut TcpStream, frame: &[u8], most: usize) -> bool {
     stream

@@ -93,17 +93,6 @@ fn flushed(socket: &Socket) -> (bool, pushpull_flow) {
     (answer == 1, flow)
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "waited too long: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 #[test]
 fn sends_whole_messages() {
     let (_folder, ipc) = ipc();

@@ -13,14 +13,6 @@ use zmq_sys::*;
 
 const LONG: Duration = Duration::from_secs(20);
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < LONG, "waited too long: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 fn send_one(socket: &Socket, mut message: zmq_msg_t) -> Result<(), i32> {
     let done = unsafe { pushpull_send(socket.0, &mut message, 1) };
     let error = errno();
@@ -218,15 +210,6 @@ fn receive(socket: &Socket, most: usize) -> Vec<Vec<u8>> {
             body
         })
         .collect()
-}
-
-/// To bind at: Wine has no Unix sockets.
-fn addresses(folder: &tempfile::TempDir) -> Vec<String> {
-    let mut addresses = vec!["tcp://127.0.0.1:*".to_owned()];
-    if cfg!(unix) {
-        addresses.push(format!("ipc://{}", folder.path().join("s").display()));
-    }
-    addresses
 }
 
 /// A pipe is a connection: to the receiver the three are one peer that came back.

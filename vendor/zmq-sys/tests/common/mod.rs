@@ -4,8 +4,11 @@
 #![allow(dead_code)]
 
 use std::ffi::{CStr, CString};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::raw::{c_int, c_void};
-use std::ptr;
+use std::time::{Duration, Instant};
+use std::{ptr, thread};
 
 use zmq_sys::*;
 
@@ -181,4 +184,52 @@ pub fn bytes(message: &mut zmq_msg_t) -> Vec<u8> {
         std::slice::from_raw_parts(zmq_msg_data(message).cast::<u8>(), zmq_msg_size(message))
             .to_vec()
     }
+}
+
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "waited too long: {what}"
+        );
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A peer made by hand, at the point where messages begin.
+pub fn raw_peer(address: &str, kind: &str) -> TcpStream {
+    let stream = TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
+    shake_hands(stream, kind)
+}
+
+pub fn shake_hands(mut stream: TcpStream, kind: &str) -> TcpStream {
+    let mut greeting = [0u8; 64];
+    greeting[0] = 0xff;
+    greeting[9] = 0x7f;
+    greeting[10] = 3;
+    greeting[11] = 1;
+    greeting[12..16].copy_from_slice(b"NULL");
+    stream.write_all(&greeting).unwrap();
+    let mut theirs = [0u8; 64];
+    stream.read_exact(&mut theirs).unwrap();
+    let mut ready = b"\x05READY\x0bSocket-Type\0\0\0".to_vec();
+    ready.push(kind.len() as u8);
+    ready.extend(kind.as_bytes());
+    stream.write_all(&[4, ready.len() as u8]).unwrap();
+    stream.write_all(&ready).unwrap();
+    let mut head = [0u8; 2];
+    stream.read_exact(&mut head).unwrap();
+    let mut body = vec![0; head[1] as usize];
+    stream.read_exact(&mut body).unwrap();
+    stream
+}
+
+/// To bind at: Wine has no Unix sockets.
+pub fn addresses(folder: &tempfile::TempDir) -> Vec<String> {
+    let mut addresses = vec!["tcp://127.0.0.1:*".to_owned()];
+    if cfg!(unix) {
+        addresses.push(format!("ipc://{}", folder.path().join("s").display()));
+    }
+    addresses
 }
