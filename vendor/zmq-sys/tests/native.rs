@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Read;
 use std::mem::MaybeUninit;
 use std::os::raw::c_void;
 use std::ptr;
@@ -317,6 +318,39 @@ fn recalls_what_waits_for_a_peer() {
     assert!(flushed(&push).0);
     assert_eq!(depth(&push), (0, 0));
     assert_eq!(recall(&push).0, pushpull_recalled::default());
+}
+
+/// Nor are the frames of it that its connection has not read.
+#[test]
+fn recall_does_not_take_what_is_half_gone() {
+    const FRAMES: usize = 200;
+    const COUNT: usize = 100;
+    let context = Context::new();
+    let push = context.push();
+    push.set(ZMQ_SNDBUF, 65_536).set(ZMQ_SNDHWM, 0);
+    let mut deaf = raw_peer(&push.bind("tcp://127.0.0.1:*"), "PULL");
+    let body = |n: usize, at: usize| [n.to_le_bytes(), at.to_le_bytes()].concat().repeat(30);
+    for n in 0..COUNT {
+        let bodies: Vec<_> = (0..FRAMES).map(|at| body(n, at)).collect();
+        let frames: Vec<_> = bodies.iter().map(|body| &body[..]).collect();
+        send_patiently(&push, &frames);
+    }
+    let (counts, taken) = recall(&push);
+    assert_eq!(counts.torn, 1);
+    let left = counts.messages as usize;
+    assert_eq!(taken.len(), left * FRAMES);
+    for (place, frame) in taken.iter().enumerate() {
+        let (n, at) = (COUNT - left + place / FRAMES, place % FRAMES);
+        assert!(*frame == (body(n, at), at != FRAMES - 1), "{n}, {at}");
+    }
+    // And that one's rest goes where its beginning went.
+    for n in 0..COUNT - left {
+        for at in 0..FRAMES {
+            let mut frame = vec![0; 9 + 480];
+            deaf.read_exact(&mut frame).unwrap();
+            assert!(frame[9..] == body(n, at), "{n}, {at}");
+        }
+    }
 }
 
 #[test]

@@ -204,6 +204,8 @@ pub fn raw_peer(address: &str, kind: &str) -> TcpStream {
 }
 
 pub fn shake_hands(mut stream: TcpStream, kind: &str) -> TcpStream {
+    let patience = Some(Duration::from_secs(20));
+    stream.set_read_timeout(patience).unwrap();
     let mut greeting = [0u8; 64];
     greeting[0] = 0xff;
     greeting[9] = 0x7f;
