@@ -351,6 +351,8 @@ fn recall_does_not_take_what_is_half_gone() {
             assert!(frame[9..] == body(n, at), "{n}, {at}");
         }
     }
+    until("it is whole", || flushed(&push).0);
+    assert_eq!(recall(&push).0.torn, 0);
 }
 
 #[test]
