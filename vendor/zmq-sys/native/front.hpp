@@ -29,13 +29,12 @@ class front_t
     }
 
     //  The next frame, if there is one, and it is none that libzmq keeps to itself: the end
-    //  of the pipe, say, or a peer's credentials.
+    //  of the pipe, say, or a peer's credentials. That the pipe is empty is for libzmq to
+    //  find, which then takes it out of where it is read from.
     zmq::msg_t *get ()
     {
-        if (!_in.check_read ()) {
-            in_active_of (_pipe) = false;
+        if (!_in.check_read ())
             return NULL;
-        }
         zmq::msg_t &frame = queue_of (_in).front ();
         const unsigned char usual = zmq::msg_t::more | zmq::msg_t::shared;
         const bool is_usual = (frame.flags () & ~usual) == 0

@@ -244,3 +244,36 @@ fn a_command_between_frames_is_heard_and_is_no_message() {
     peer.read_exact(&mut pong).unwrap();
     assert_eq!(pong, PONG);
 }
+
+/// A crowd is read in rows. Whose pipe is empty then is asked again before it counts as
+/// empty, and its peer may have sent something meanwhile.
+#[test]
+fn rows_of_a_crowd_end_anywhere() {
+    const CROWD: usize = 20;
+    const ROUNDS: usize = 50;
+    let context = Context::new();
+    let pull = context.pull();
+    let address = pull.bind("inproc://crowd");
+    let crowd: Vec<_> = (0..CROWD)
+        .map(|_| {
+            let push = context.push();
+            push.connect(&address);
+            push
+        })
+        .collect();
+    let mut got = Vec::new();
+    for _ in 0..ROUNDS {
+        for (n, push) in crowd.iter().enumerate() {
+            send_run(push, &vec![vec![n as u8]; 3]);
+        }
+        // Has the pull hear of it.
+        assert!(inbound(&pull) > 0);
+        got.extend(receive(&pull, 5));
+    }
+    let left = CROWD * ROUNDS * 3 - got.len();
+    got.extend(receive_all(&pull, 100, left));
+    for n in 0..CROWD {
+        let of_this = got.iter().filter(|(body, _)| *body == [n as u8]);
+        assert_eq!(of_this.count(), ROUNDS * 3);
+    }
+}
