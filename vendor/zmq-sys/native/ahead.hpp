@@ -1,11 +1,12 @@
-//  What is done beside with every message that leaves a pipe.
+//  What is done beside with every message that leaves a pipe; in front.hpp with those that go
+//  in a row.
 //
 //  What the ones behind it have elsewhere is fetched. Messages lie side by side in a pipe;
 //  the bytes of each, and what libzmq keeps of them, lie where their sender made them. With
 //  one sender that is in the next cache, with many it is in the memory, and the I/O thread
 //  would wait for each.
 //
-//  And of a heavy one its pipe is told: see large.cpp.
+//  And of a heavy one its pipe is told, if it is a PUSH socket's: see large.cpp.
 
 #ifndef PUSHPULL_AHEAD_HPP
 #define PUSHPULL_AHEAD_HPP

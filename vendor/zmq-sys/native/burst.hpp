@@ -11,7 +11,6 @@
 #define PUSHPULL_BURST_HPP
 
 #include <limits.h>
-#include <limits>
 
 #include "v2_protocol.hpp"
 #include "wire.hpp"
@@ -20,8 +19,6 @@
 
 namespace
 {
-GRANT (unsigned char *const, buffer_of_v2, v2_base_t, _buf);
-GRANT (unsigned char *const, buffer_of_v3_1, v3_1_base_t, _buf);
 GRANT (zmq::shared_message_memory_allocator, memory_of, decoder_base_t, _allocator);
 GRANT (const bool, is_zero_copy, zmq::v2_decoder_t, _zero_copy);
 GRANT (const int64_t, max_size_of, zmq::v2_decoder_t, _max_msg_size);
@@ -36,26 +33,6 @@ bool is_open (const zmq::options_t &options_)
     return options_.mechanism == ZMQ_NULL || options_.mechanism == ZMQ_PLAIN;
 }
 
-struct buffer_t
-{
-    unsigned char *begin;
-    size_t size;
-};
-
-//  That of an encoder that has nothing left to encode, if it writes frames as we do.
-buffer_t buffer_of (zmq::i_encoder *encoder_)
-{
-    buffer_t buffer = {NULL, 0};
-    if (zmq::v3_1_encoder_t *v31 = dynamic_cast<zmq::v3_1_encoder_t *> (encoder_)) {
-        buffer.begin = buffer_of_v3_1 (*v31);
-        buffer.size = room_of_v3_1 (*v31);
-    } else if (zmq::v2_encoder_t *v2 = dynamic_cast<zmq::v2_encoder_t *> (encoder_)) {
-        buffer.begin = buffer_of_v2 (*v2);
-        buffer.size = room_of_v2 (*v2);
-    }
-    return buffer;
-}
-
 unsigned char *put_header (unsigned char *to_, bool more_, size_t size_)
 {
     const bool is_long = size_ > UCHAR_MAX;
@@ -68,7 +45,9 @@ unsigned char *put_header (unsigned char *to_, bool more_, size_t size_)
     return to_ + (is_long ? long_header : short_header);
 }
 
-//  What is being encoded is `outsize_` bytes at `outpos_`, which may be nowhere yet.
+//  Of what is to be written there are `outsize_` bytes at `outpos_` already, where the
+//  encoder's buffer begins, or none and nowhere. (A large message goes from where it lies, and
+//  nothing is put beside it.)
 void encode_front (zmq::session_base_t &session_,
                    zmq::i_encoder *encoder_,
                    size_t batch_,
@@ -79,14 +58,16 @@ void encode_front (zmq::session_base_t &session_,
     zmq::pipe_t *const pipe = session_pipe_of (session_);
     if (options.type != ZMQ_PUSH || !is_open (options) || !pipe || !front_t::is_of (*pipe))
         return;
+    front_t front (*pipe);
+    zmq::msg_t *frame = front.get ();
+    if (!frame || frame->size () >= heavy)
+        return;
     const buffer_t buffer = buffer_of (encoder_);
-    //  A large message goes from where it lies.
-    if (!buffer.begin || (outpos_ && outpos_ != buffer.begin))
+    if (!buffer.begin)
         return;
     unsigned char *to = buffer.begin + outsize_;
-    const unsigned char *const end = buffer.begin + std::min (batch_, buffer.size);
-    front_t front (*pipe);
-    while (zmq::msg_t *const frame = front.get ()) {
+    const unsigned char *const end = buffer.begin + std::min (batch_, *buffer.room);
+    for (; frame; frame = front.get ()) {
         const size_t size = frame->size ();
         //  libzmq goes on with the next one, and must find room for a byte of it. Of a heavy
         //  one the pipe is told, see ahead.hpp.
@@ -107,13 +88,18 @@ void encode_front (zmq::session_base_t &session_,
     outsize_ = to - buffer.begin;
 }
 
-//  What was read and is not decoded is `insize_` bytes at `inpos_`; the decoder has just had
-//  the end of a frame. Always 0.
+//  Behind `last_`, which the decoder and then the pipe has just had, are `insize_` bytes at
+//  `inpos_` that were read and are not decoded. Always 0.
 int push_rest (zmq::session_base_t &session_,
+               const zmq::msg_t &last_,
                zmq::i_decoder *decoder_,
                unsigned char *&inpos_,
                size_t &insize_)
 {
+    //  A command stays where it was, and the next frame has libzmq stop the clock that it may
+    //  have set.
+    if (insize_ < long_header || (last_.flags () & zmq::msg_t::command))
+        return 0;
     const zmq::options_t &options = options_of (session_);
     zmq::pipe_t *const pipe = session_pipe_of (session_);
     //  Others than those of pushpull_plain get a note about the peer with each frame.
@@ -124,32 +110,28 @@ int push_rest (zmq::session_base_t &session_,
     if (!decoder || !is_zero_copy (*decoder))
         return 0;
     zmq::shared_message_memory_allocator &memory = memory_of (*decoder);
-    if (inpos_ < memory.data () || inpos_ + insize_ > memory.data () + memory.size ())
-        return 0;
-    const uint64_t inside = msgs_written_of (*pipe) - peers_msgs_read_of (*pipe);
-    const uint64_t room = hwm_of (*pipe) > 0
-                            ? difference (static_cast<uint64_t> (hwm_of (*pipe)), inside)
-                            : std::numeric_limits<uint64_t>::max ();
+    const size_t most_messages = room (*pipe);
     //  That there is no bound is -1, and the largest number.
-    const uint64_t most = static_cast<uint64_t> (max_size_of (*decoder));
+    const uint64_t most_bytes = static_cast<uint64_t> (max_size_of (*decoder));
     ypipe_t &out = *static_cast<ypipe_t *> (out_pipe_of (*pipe));
     yqueue_t &queue = queue_of (out);
-    uint64_t messages = 0;
-    while (messages != room && insize_ >= long_header) {
+    size_t messages = 0;
+    while (messages != most_messages && insize_ >= long_header) {
         const unsigned char flags = inpos_[0];
         const bool is_long = (flags & zmq::v2_protocol_t::large_flag) != 0;
         const size_t header = is_long ? long_header : short_header;
         const uint64_t size = is_long ? zmq::get_uint64 (inpos_ + 1) : inpos_[1];
-        if ((flags & zmq::v2_protocol_t::command_flag) || size > most
+        if ((flags & zmq::v2_protocol_t::command_flag) || size > most_bytes
             || size > insize_ - header)
             break;
         unsigned char *const bytes = inpos_ + header;
         zmq::msg_t &frame = queue.back ();
         if (size < zmq::msg_t::max_vsm_size) {
-            frame.init_size (size);
-            memcpy (frame.data (), bytes, size);
+            frame.init_size (static_cast<size_t> (size));
+            memcpy (frame.data (), bytes, static_cast<size_t> (size));
         } else {
-            frame.init_external_storage (memory.provide_content (), bytes, size,
+            frame.init_external_storage (memory.provide_content (), bytes,
+                                         static_cast<size_t> (size),
                                          zmq::shared_message_memory_allocator::call_dec_ref,
                                          memory.buffer ());
             memory.advance_content ();
@@ -164,7 +146,7 @@ int push_rest (zmq::session_base_t &session_,
             ++messages;
         }
         inpos_ = bytes + size;
-        insize_ -= header + size;
+        insize_ -= header + static_cast<size_t> (size);
     }
     store (msgs_written_of (*pipe), msgs_written_of (*pipe) + messages);
     return 0;

@@ -29,8 +29,9 @@ class front_t
     }
 
     //  The next frame, if there is one, and it is none that libzmq keeps to itself: the end
-    //  of the pipe, say, or a peer's credentials. That the pipe is empty is for libzmq to
-    //  find, which then takes it out of where it is read from.
+    //  of the pipe, say, or a peer's credentials. When there is none, its writer is going to
+    //  call this thread for the next one, which it heeds only once libzmq has found the pipe
+    //  empty, too, and has put it aside: so libzmq is to look before anybody sleeps.
     zmq::msg_t *get ()
     {
         if (!_in.check_read ())
@@ -56,6 +57,7 @@ class front_t
         send_activate_write (_pipe, peer_of (_pipe), read);
     }
 
+    //  (Who reads for a PUSH socket has to tell of heavy ones, see ahead.hpp.)
     void pop ()
     {
         fetch_ahead (_in);

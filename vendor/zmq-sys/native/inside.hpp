@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <string.h>
 #include <vector>
 
@@ -106,6 +107,8 @@ GRANT (zmq::i_encoder *, encoder_of, zmq::stream_engine_base_t, _encoder);
 GRANT (zmq::fd_t, fd_of, zmq::stream_engine_base_t, _s);
 GRANT (bool, input_stopped_of, zmq::stream_engine_base_t, _input_stopped);
 
+GRANT (unsigned char *const, buffer_of_v2, v2_base_t, _buf);
+GRANT (unsigned char *const, buffer_of_v3_1, v3_1_base_t, _buf);
 GRANT (const size_t, room_of_v2, v2_base_t, _buf_size);
 GRANT (const size_t, room_of_v3_1, v3_1_base_t, _buf_size);
 
@@ -198,6 +201,26 @@ inline bool encoding (zmq::i_encoder *encoder_)
     if (zmq::raw_encoder_t *raw = dynamic_cast<zmq::raw_encoder_t *> (encoder_))
         return encoding (raw);
     return false;
+}
+
+//  What an encoder writes into, of those that PUSH and PULL have with all but the oldest peers.
+struct buffer_t
+{
+    unsigned char *begin;
+    const size_t *room;
+};
+
+inline buffer_t buffer_of (zmq::i_encoder *encoder_)
+{
+    buffer_t buffer = {NULL, NULL};
+    if (zmq::v3_1_encoder_t *v31 = dynamic_cast<zmq::v3_1_encoder_t *> (encoder_)) {
+        buffer.begin = buffer_of_v3_1 (*v31);
+        buffer.room = &room_of_v3_1 (*v31);
+    } else if (zmq::v2_encoder_t *v2 = dynamic_cast<zmq::v2_encoder_t *> (encoder_)) {
+        buffer.begin = buffer_of_v2 (*v2);
+        buffer.room = &room_of_v2 (*v2);
+    }
+    return buffer;
 }
 
 //  How much of what an engine is writing the kernel has not got. What is more than a batch
@@ -314,6 +337,16 @@ inline uint64_t unread (zmq::pipe_t &near_)
 {
     return difference (msgs_written_of (near_),
                        load (msgs_read_of (*peer_of (near_))));
+}
+
+//  How many messages fit into a pipe.
+inline size_t room (zmq::pipe_t &near_)
+{
+    if (hwm_of (near_) <= 0)
+        return (std::numeric_limits<size_t>::max) ();
+    const uint64_t inside = msgs_written_of (near_) - peers_msgs_read_of (near_);
+    return static_cast<size_t> (
+      difference (static_cast<uint64_t> (hwm_of (near_)), inside));
 }
 
 //  Takes a pipe out of a fair queue's turn, and leaves the current one the current one,

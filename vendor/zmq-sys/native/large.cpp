@@ -211,13 +211,10 @@ bool is_within (zmq::v2_decoder_t &decoder_, zmq::msg_t &message_)
 
 bool set_room (zmq::i_encoder *encoder_, size_t room_)
 {
-    if (zmq::v3_1_encoder_t *v31 = dynamic_cast<zmq::v3_1_encoder_t *> (encoder_))
-        set (room_of_v3_1 (*v31), room_);
-    else if (zmq::v2_encoder_t *v2 = dynamic_cast<zmq::v2_encoder_t *> (encoder_))
-        set (room_of_v2 (*v2), room_);
-    else
-        return false;
-    return true;
+    const buffer_t buffer = buffer_of (encoder_);
+    if (buffer.room)
+        set (*buffer.room, room_);
+    return buffer.room;
 }
 }
 

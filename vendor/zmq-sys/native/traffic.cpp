@@ -1,7 +1,5 @@
 //  Messages into a socket and out of it, many to a call, and the wait for the next one.
 
-#include <limits>
-
 #if !defined _WIN32
 #include <poll.h>
 #endif
@@ -86,17 +84,6 @@ void flush_all (zmq::lb_t &lb_)
     out_pipes_t &pipes = lb_pipes_of (lb_);
     for (out_pipes_t::size_type i = 0, size = pipes.size (); i != size; ++i)
         pipes[i]->flush ();
-}
-
-//  How many messages fit into a pipe that has room for one.
-size_t room (zmq::pipe_t &pipe_)
-{
-    if (hwm_of (pipe_) <= 0)
-        return (std::numeric_limits<size_t>::max) ();
-    const uint64_t inside =
-      msgs_written_of (pipe_) - peers_msgs_read_of (pipe_);
-    return static_cast<size_t> (
-      difference (static_cast<uint64_t> (hwm_of (pipe_)), inside));
 }
 
 size_t largest (zmq::msg_t *frames_, size_t count_)
@@ -339,8 +326,8 @@ bool is_overdue (bool is_coming_, pushpull_waits *waits_)
            && (waits_->closing || now_ms () - waits_->coming >= patience_ms);
 }
 
-//  How many messages in a row are of the same peer. With a crowd of them one message of each
-//  would be a look into other memory for each.
+//  How many messages in a row are of the same peer: of the only one, all. With a crowd of them
+//  one message of each would be a look into other memory for each.
 size_t longest_row (zmq::fq_t &fq_)
 {
     const in_pipes_t::size_type crowd = 16;
@@ -353,8 +340,11 @@ size_t longest_row (zmq::fq_t &fq_)
 //  one by one. None where that is as good, and where something else than a frame is next.
 size_t read_row (zmq::fq_t &fq_, zmq::msg_t *out_, size_t count_)
 {
+    while (!fq_more_of (fq_) && fq_active_of (fq_) != 0
+           && !is_readable (fq_, fq_current_of (fq_)))
+        ;
     const size_t row = longest_row (fq_);
-    if (row == 1 || fq_active_of (fq_) == 0)
+    if (row == 1)
         return 0;
     zmq::pipe_t &pipe = *fq_pipes_of (fq_)[fq_current_of (fq_)];
     if (!front_t::is_of (pipe))
@@ -419,7 +409,7 @@ ptrdiff_t pushpull_recv_many (void *socket_,
             continue;
         }
         frame.close ();
-        //  Looks into the mailbox, which costs a system call, only to find at least
+        //  Looks into the mailbox, which may cost system calls, only to find at least
         //  something for the caller.
         if (asked || received > 0)
             break;

@@ -3,7 +3,9 @@
 mod common;
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::thread;
+use std::time::Duration;
 
 use common::*;
 use zmq_sys::native::*;
@@ -128,7 +130,7 @@ fn frames_come_as_they_went_wherever_a_buffer_or_a_pipe_ends() {
             let wrong = got.iter().zip(&expected).position(|(a, b)| a != b);
             assert_eq!(wrong, None, "{address}, {batch}, {mark}");
             assert_eq!(got.len(), expected.len());
-            drop(sender.join());
+            drop(sender.join().unwrap());
         }
     }
 }
@@ -149,28 +151,30 @@ fn on_the_wire(body: &[u8], more: bool) -> Vec<u8> {
 
 #[test]
 fn others_read_what_is_written() {
-    let context = Context::new();
-    let push = context.push();
-    let address = push.bind("tcp://127.0.0.1:*");
-    let mut peer = raw_peer(&address, "PULL");
-    let mut expected = Vec::new();
-    for (whole, bodies) in messages(20) {
-        let last = bodies.len() - 1;
-        for (at, body) in bodies.iter().enumerate() {
-            expected.extend(on_the_wire(body, whole && at != last));
+    for minor in [0, 1] {
+        let context = Context::new();
+        let push = context.push();
+        let address = push.bind("tcp://127.0.0.1:*");
+        let mut peer = raw_peer_of(minor, &address, "PULL");
+        let mut expected = Vec::new();
+        for (whole, bodies) in messages(20) {
+            let last = bodies.len() - 1;
+            for (at, body) in bodies.iter().enumerate() {
+                expected.extend(on_the_wire(body, whole && at != last));
+            }
+            match whole {
+                true => send_whole(&push, &bodies),
+                false => send_run(&push, &bodies),
+            }
         }
-        match whole {
-            true => send_whole(&push, &bodies),
-            false => send_run(&push, &bodies),
-        }
+        let mut got = vec![0; expected.len()];
+        peer.read_exact(&mut got).unwrap();
+        assert!(got == expected, "3.{minor}");
     }
-    let mut got = vec![0; expected.len()];
-    peer.read_exact(&mut got).unwrap();
-    assert!(got == expected);
 }
 
 /// A Pull with this high-water mark, and somebody who has all of this written at once.
-fn written_at_once(context: &Context, mark: i32, limit: i64, all: &[u8]) -> (Socket, impl Read) {
+fn written_at_once(context: &Context, mark: i32, limit: i64, all: &[u8]) -> (Socket, TcpStream) {
     let pull = context.pull();
     pull.set(ZMQ_RCVHWM, mark);
     let done = unsafe {
@@ -183,6 +187,11 @@ fn written_at_once(context: &Context, mark: i32, limit: i64, all: &[u8]) -> (Soc
     let mut peer = raw_peer(&address, "PUSH");
     peer.write_all(all).unwrap();
     (pull, peer)
+}
+
+/// Nothing came in time, as each system says it.
+fn is_late(error: std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 /// How many messages there are to be received.
@@ -225,16 +234,18 @@ fn what_is_in_front_of_a_frame_that_is_too_long_comes() {
     let (pull, mut peer) = written_at_once(&context, 1000, 100, &all);
     // Until it is hung up on, with whatever of this unread.
     let end = peer.read_to_end(&mut Vec::new());
-    assert!(!end.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+    assert!(!end.is_err_and(is_late));
     let got = receive_all(&pull, 200, 50);
     assert!(got == vec![(vec![1; 100], false); 50]);
     assert_eq!(receive(&pull, 1), []);
 }
 
+/// It asks to be given up after a tenth of a second in which nothing comes behind it.
+const PING: &[u8] = b"\x04\x0b\x04PING\0\x01half";
+const PONG: &[u8] = b"\x04\x09\x04PONGhalf";
+
 #[test]
 fn a_command_between_frames_is_heard_and_is_no_message() {
-    const PING: &[u8] = b"\x04\x0b\x04PING\0\0half";
-    const PONG: &[u8] = b"\x04\x09\x04PONGhalf";
     let context = Context::new();
     let frames = on_the_wire(&[1; 100], false).repeat(50);
     let all = [&frames, PING, &frames].concat();
@@ -243,10 +254,15 @@ fn a_command_between_frames_is_heard_and_is_no_message() {
     let mut pong = vec![0; PONG.len()];
     peer.read_exact(&mut pong).unwrap();
     assert_eq!(pong, PONG);
+    // What came behind it was a sign of life.
+    let patience = Some(Duration::from_millis(500));
+    peer.set_read_timeout(patience).unwrap();
+    let end = peer.read(&mut [0]);
+    assert!(end.is_err_and(is_late));
 }
 
 /// A crowd is read in rows. Whose pipe is empty then is asked again before it counts as
-/// empty, and its peer may have sent something meanwhile.
+/// empty, and its peer may have sent something meanwhile; and a row may end within a message.
 #[test]
 fn rows_of_a_crowd_end_anywhere() {
     const CROWD: usize = 20;
@@ -261,19 +277,60 @@ fn rows_of_a_crowd_end_anywhere() {
             push
         })
         .collect();
+    // By peer: two messages of a frame, and one of two.
+    let frames =
+        |peer: usize, round: usize| (0..4).map(move |at| vec![peer as u8, round as u8, at]);
     let mut got = Vec::new();
-    for _ in 0..ROUNDS {
-        for (n, push) in crowd.iter().enumerate() {
-            send_run(push, &vec![vec![n as u8]; 3]);
+    for round in 0..ROUNDS {
+        for (peer, push) in crowd.iter().enumerate() {
+            let frames: Vec<_> = frames(peer, round).collect();
+            send_run(push, &frames[..2]);
+            send_whole(push, &frames[2..]);
         }
         // Has the pull hear of it.
         assert!(inbound(&pull) > 0);
         got.extend(receive(&pull, 5));
     }
-    let left = CROWD * ROUNDS * 3 - got.len();
-    got.extend(receive_all(&pull, 100, left));
-    for n in 0..CROWD {
-        let of_this = got.iter().filter(|(body, _)| *body == [n as u8]);
-        assert_eq!(of_this.count(), ROUNDS * 3);
+    let left = CROWD * ROUNDS * 4 - got.len();
+    got.extend(receive_all(&pull, 101, left));
+    for (frame, next) in got.iter().zip(&got[1..]) {
+        assert_eq!(frame.1, frame.0[2] == 2);
+        assert!(!frame.1 || next.0[0] == frame.0[0]);
     }
+    for peer in 0..CROWD {
+        let expected = (0..ROUNDS).flat_map(|round| frames(peer, round));
+        let got = got.iter().map(|(frame, _)| frame);
+        assert!(got
+            .filter(|frame| frame[0] == peer as u8)
+            .eq(&expected.collect::<Vec<_>>()));
+    }
+}
+
+/// Whatever a mailbox has: what a child sends through its parent's socket goes nowhere.
+#[cfg(unix)]
+#[test]
+fn a_forked_child_can_not_send_through_what_it_inherited() {
+    let context = Context::new();
+    let pull = context.pull();
+    let push = context.push();
+    push.connect(&pull.bind("tcp://127.0.0.1:*"));
+    until("the first is sent", || push.send(b"x", ZMQ_DONTWAIT));
+    pull.set(ZMQ_RCVTIMEO, 5000);
+    assert!(pull.recv(0).is_some());
+    // Now it is silent.
+    assert_eq!(unsafe { pushpull_care(push.0) }, 0);
+    let (push_raw, flags) = (push.0, ZMQ_DONTWAIT as i32);
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // Beyond the millisecond in which a socket looks only once.
+        unsafe {
+            libc::alarm(10);
+            libc::usleep(10_000);
+            let sent = zmq_send(push_raw, b"y".as_ptr().cast(), 1, flags);
+            libc::_exit(i32::from(sent != -1 || zmq_errno() != libc::EINTR));
+        }
+    }
+    let mut status = 0;
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
 }

@@ -52,17 +52,6 @@ fn runs(usual: usize) -> usize {
     std::env::var("PUSHPULL_RUNS").map_or(usual, |runs| runs.parse().unwrap())
 }
 
-fn until(what: &str, patience: u64, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(
-            started.elapsed() < Duration::from_secs(patience),
-            "waited too long: {what}"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// A cheap source of variety that is the same in every run.
 fn vary(seed: usize) -> impl FnMut(usize) -> usize {
     let mut state = seed as u64 * 2 + 1;
@@ -237,7 +226,7 @@ fn exhausted_server(address: &str) {
     eprintln!("LISTENING {address}");
     // The peer says on its side that its connections are made, by way of a file.
     let ready = std::env::var("PUSHPULL_READY").unwrap();
-    until("the peer", 20, || std::fs::exists(&ready).unwrap());
+    within(20, "the peer", || std::fs::exists(&ready).unwrap());
     let before = processor_time();
     std::thread::sleep(Duration::from_millis(1000));
     let used = processor_time() - before;
@@ -593,7 +582,7 @@ fn a_peer_that_talks_nonsense_once_is_tried_again() {
     }
     drop(listener);
     let pull = context.pull();
-    until("the port", 10, || {
+    within(10, "the port", || {
         let name = std::ffi::CString::new(address.as_str()).unwrap();
         unsafe { zmq_bind(pull.0, name.as_ptr()) == 0 }
     });
@@ -624,7 +613,7 @@ fn a_connection_to_oneself_is_not_the_end() {
         monitor.recv(0)?;
         Some(u32::from(u16::from_le_bytes([event[0], event[1]])))
     };
-    until("the connection to itself", 5, || {
+    within(5, "the connection to itself", || {
         next() == Some(ZMQ_EVENT_CONNECTED)
     });
     for _ in 0..5 {
@@ -736,7 +725,7 @@ fn a_mark_set_late_hits_nobody() {
         let address = push.bind("tcp://127.0.0.1:*");
         for _ in 0..30 {
             let peers: Vec<_> = (0..10).map(|_| raw_peer(&address, "PULL")).collect();
-            until("the peers' pipes", 5, || {
+            within(5, "the peers' pipes", || {
                 push.get(ZMQ_EVENTS) & ZMQ_POLLOUT as i32 != 0
             });
             std::thread::sleep(Duration::from_millis(10));

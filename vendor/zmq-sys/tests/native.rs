@@ -320,9 +320,14 @@ fn recalls_what_waits_for_a_peer() {
     assert_eq!(recall(&push).0, pushpull_recalled::default());
 }
 
-/// Nor are the frames of it that its connection has not read.
+/// A connection may have the beginning of a message: the rest of that is not taken either.
 #[test]
 fn recall_does_not_take_what_is_half_gone() {
+    // By chance, one in 200, it ends between two messages.
+    assert!((0..3).any(|_| recalls_within_a_message()));
+}
+
+fn recalls_within_a_message() -> bool {
     const FRAMES: usize = 200;
     const COUNT: usize = 100;
     let context = Context::new();
@@ -336,7 +341,7 @@ fn recall_does_not_take_what_is_half_gone() {
         send_patiently(&push, &frames);
     }
     let (counts, taken) = recall(&push);
-    assert_eq!(counts.torn, 1);
+    assert_eq!(counts.unasked, 0);
     let left = counts.messages as usize;
     assert_eq!(taken.len(), left * FRAMES);
     for (place, frame) in taken.iter().enumerate() {
@@ -353,6 +358,7 @@ fn recall_does_not_take_what_is_half_gone() {
     }
     until("it is whole", || flushed(&push).0);
     assert_eq!(recall(&push).0.torn, 0);
+    counts.torn == 1
 }
 
 #[test]

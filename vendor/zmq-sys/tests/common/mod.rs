@@ -186,11 +186,16 @@ pub fn bytes(message: &mut zmq_msg_t) -> Vec<u8> {
     }
 }
 
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub fn until(what: &str, done: impl FnMut() -> bool) {
+    within(20, what, done);
+}
+
+/// Waits so many seconds at most.
+pub fn within(patience: u64, what: &str, mut done: impl FnMut() -> bool) {
     let started = Instant::now();
     while !done() {
         assert!(
-            started.elapsed() < Duration::from_secs(20),
+            started.elapsed() < Duration::from_secs(patience),
             "waited too long: {what}"
         );
         thread::sleep(Duration::from_millis(1));
@@ -199,18 +204,28 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// A peer made by hand, at the point where messages begin.
 pub fn raw_peer(address: &str, kind: &str) -> TcpStream {
-    let stream = TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
-    shake_hands(stream, kind)
+    raw_peer_of(1, address, kind)
 }
 
-pub fn shake_hands(mut stream: TcpStream, kind: &str) -> TcpStream {
+/// Of version 3 and so much of ZMTP.
+pub fn raw_peer_of(minor: u8, address: &str, kind: &str) -> TcpStream {
+    let stream = TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
+    shake_hands_as(minor, stream, kind)
+}
+
+pub fn shake_hands(stream: TcpStream, kind: &str) -> TcpStream {
+    shake_hands_as(1, stream, kind)
+}
+
+fn shake_hands_as(minor: u8, mut stream: TcpStream, kind: &str) -> TcpStream {
     let patience = Some(Duration::from_secs(20));
     stream.set_read_timeout(patience).unwrap();
+    stream.set_write_timeout(patience).unwrap();
     let mut greeting = [0u8; 64];
     greeting[0] = 0xff;
     greeting[9] = 0x7f;
     greeting[10] = 3;
-    greeting[11] = 1;
+    greeting[11] = minor;
     greeting[12..16].copy_from_slice(b"NULL");
     stream.write_all(&greeting).unwrap();
     let mut theirs = [0u8; 64];
