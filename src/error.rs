@@ -197,14 +197,18 @@ impl<T: Item> DrainError<T> {
 
 impl<T: Item> fmt::Display for DrainError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of messages, as the log has it, also where items are batches.
+        let count: usize = self.unsent.items.as_slice().iter().map(T::count).sum();
+        let in_doubt = self.unsent.in_doubt();
         write!(
             f,
-            "queue {}: not drained: {}; {} unsent, {} in doubt",
-            self.name,
-            self.failure,
-            self.unsent.len(),
-            self.unsent.in_doubt()
-        )
+            "queue {}: not drained: {}; {count} unsent, {in_doubt} in doubt",
+            self.name, self.failure,
+        )?;
+        match self.unsent.stats.in_doubt.saturating_sub(in_doubt) {
+            0 => Ok(()),
+            before => write!(f, ", {before} before that"),
+        }
     }
 }
 

@@ -395,8 +395,8 @@ impl<T: Item> Push<T> {
     }
 
     /// Waits until there is a peer, at most `timeout`, and tells whether there
-    /// is one. False at once when the queue has ended. See
-    /// [`peers`](Self::peers) for those that don't count.
+    /// is one. False at once when the queue has ended, and after `timeout` where nobody
+    /// counts: see [`peers`](Self::peers).
     pub fn wait_for_peer(&self, timeout: Duration) -> bool {
         !self.control.is_foreign() && self.monitor.wait_for_peer(timeout)
     }

@@ -206,6 +206,19 @@ fn any_zeromq_can_be_at_the_other_end() {
 }
 
 #[test]
+fn a_drain_that_fails_tells_messages_and_not_batches() {
+    over_ipc_and_tcp(20, |wire| {
+        let (address, _nobody) = wire.nobody();
+        let push = Push::open_batched(Config::connect(&address)).unwrap();
+        for _ in 0..3 {
+            push.send(vec!["one".into(), "two".into()]).unwrap();
+        }
+        let told = push.drain(Duration::ZERO).unwrap_err().to_string();
+        assert!(told.ends_with("6 unsent, 0 in doubt"), "{told}");
+    });
+}
+
+#[test]
 fn a_drain_with_nobody_there_gives_everything_back_in_order() {
     over_ipc_and_tcp(20, |wire| {
         let (address, _nobody) = wire.nobody();
