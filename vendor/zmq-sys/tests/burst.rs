@@ -1,6 +1,8 @@
 //! Frames that go through a connection in a row (native/burst.hpp, native/front.hpp).
 
 mod common;
+#[path = "common/receive.rs"]
+mod receive;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,23 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use common::*;
+use receive::receive;
 use zmq_sys::native::*;
 use zmq_sys::*;
-
-/// What comes, in frames, and whether each has more behind it.
-fn receive(pull: &Socket, most: usize) -> Vec<(Vec<u8>, bool)> {
-    let mut frames = vec![empty(); most];
-    let out = frames.as_mut_ptr();
-    let got = unsafe { pushpull_recv_many(pull.0, out, most, std::ptr::null_mut()) };
-    let frames = frames[..usize::try_from(got).unwrap_or(0)].iter_mut();
-    frames
-        .map(|frame| unsafe {
-            let taken = (bytes(frame), zmq_msg_more(frame) != 0);
-            zmq_msg_close(frame);
-            taken
-        })
-        .collect()
-}
 
 fn receive_all(pull: &Socket, most: usize, count: usize) -> Vec<(Vec<u8>, bool)> {
     let mut got = Vec::new();

@@ -2,12 +2,15 @@
 //! busy with something else.
 
 mod common;
+#[path = "common/receive.rs"]
+mod receive;
 
 use std::os::raw::c_void;
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use common::*;
+use receive::receive;
 use zmq_sys::native::*;
 use zmq_sys::*;
 
@@ -191,27 +194,6 @@ fn a_pull_that_nobody_receives_from_lets_go_of_peers_that_left() {
     assert_eq!(pull.recv(0).unwrap(), b"nobody receives this");
 }
 
-fn receive(socket: &Socket, most: usize) -> Vec<Vec<u8>> {
-    let mut frames = vec![std::mem::MaybeUninit::<zmq_msg_t>::uninit(); most];
-    let got = unsafe {
-        pushpull_recv_many(
-            socket.0,
-            frames.as_mut_ptr().cast(),
-            most,
-            std::ptr::null_mut(),
-        )
-    };
-    frames[..usize::try_from(got).unwrap_or(0)]
-        .iter_mut()
-        .map(|frame| unsafe {
-            let frame = frame.assume_init_mut();
-            let body = bytes(frame);
-            zmq_msg_close(frame);
-            body
-        })
-        .collect()
-}
-
 /// A pipe is a connection: to the receiver the three are one peer that came back.
 #[test]
 fn a_peer_that_comes_back_does_not_overtake_itself() {
@@ -239,7 +221,7 @@ fn a_peer_that_comes_back_does_not_overtake_itself() {
             } else {
                 let mut got = Vec::new();
                 until("all are received", || {
-                    got.extend(receive(&pull, 5));
+                    got.extend(receive(&pull, 5).into_iter().map(|(body, _)| body));
                     got.len() == 2 * 3 * EACH as usize
                 });
                 let numbers: Vec<u32> = got
@@ -289,7 +271,7 @@ fn a_peer_that_comes_back_does_not_overtake_what_the_kernel_still_has_of_it() {
         }
         let mut got = Vec::new();
         until("all are received", || {
-            got.extend(receive(&pull, 3));
+            got.extend(receive(&pull, 3).into_iter().map(|(body, _)| body));
             got.len() == 3 * EACH as usize
         });
         let numbers: Vec<u32> = got
