@@ -250,11 +250,13 @@ fn a_first_message_of_many_frames_that_was_being_written_is_in_doubt() {
         drop(stranger);
         eventually("it is in doubt", || push.stats().in_doubt == 1);
         push.send("another").unwrap();
-        let told = push.drain(Duration::ZERO).unwrap_err().to_string();
+        let error = push.drain(Duration::ZERO).unwrap_err();
+        let told = error.to_string();
         assert!(
             told.ends_with("1 unsent, 0 in doubt, 1 before that"),
             "{told}"
         );
+        assert!(error.into_unsent().eq(["another".into()]));
     });
 }
 
